@@ -1,0 +1,1 @@
+"""What is concluded: one pure decision a file."""

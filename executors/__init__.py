@@ -1,0 +1,1 @@
+"""What is changed: one target a file, under a ledger."""

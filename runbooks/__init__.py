@@ -1,0 +1,1 @@
+"""What may be done: runbooks, policies and objectives, and their loaders."""

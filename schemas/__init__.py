@@ -1,0 +1,1 @@
+"""What travels: events, topics, frames and their wire forms."""
