@@ -1,0 +1,51 @@
+"""Incidents: the anomalies of one fault, with one life."""
+
+from datetime import datetime
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from schemas.event import Event, Record, Severity
+
+
+class Signal(Record):
+    """One anomaly as the incident knows it."""
+
+    anomaly: str
+    source: Literal["metric", "slo", "log", "rule"]
+    kind: str
+    service: str
+    series: str
+    direction: Literal["up", "down"]
+    severity: Severity
+    score: float = Field(description="the highest raw score seen")
+    value: float = Field(description="the latest value seen")
+    low: float
+    high: float
+    since: datetime
+    cleared_at: datetime | None = None
+    ending: Literal["", "recovered", "adapted", "ended"] = ""
+    reason: str
+    record: str = Field(description="id of the latest anomaly event, for citation")
+
+
+class Incident(Event):
+    """The incident as it stood after a change.
+
+    `quiet` is said once when every signal has cleared, `noisy` when one came back after that;
+    neither changes `status`: only an outcome resolves or escalates.
+    """
+
+    SUBJECT: ClassVar[str] = "incident"
+
+    incident: str = Field(description="inc-..., derived from group and first anomaly")
+    change: Literal["opened", "updated", "quiet", "noisy", "mitigating", "resolved", "escalated"]
+    status: Literal["open", "mitigating", "resolved", "escalated"]
+    title: str
+    service: str = Field(description="where it hurts most: highest burn, then score")
+    services: tuple[str, ...]
+    severity: Severity
+    opened_at: datetime
+    quiet_since: datetime | None = Field(default=None, description="all signals clear since")
+    signals: tuple[Signal, ...]
+    reason: str = Field(description="why this change, one line")
