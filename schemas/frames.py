@@ -62,10 +62,10 @@ class Lines(NamedTuple):
 
 
 def canonical(metric: str, labels: Mapping[str, str]) -> str:
-    """The canonical label string of a series.
+    r"""The canonical label string of a series.
 
     >>> canonical("cpu", {"service": "checkout", "host": 'a"b'})
-    'cpu{host="a\\\\"b",service="checkout"}'
+    'cpu{host="a\\"b",service="checkout"}'
     """
     inside = ",".join(f'{name}="{escaped(labels[name])}"' for name in sorted(labels))
     return f"{metric}{{{inside}}}"

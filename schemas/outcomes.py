@@ -10,7 +10,7 @@ from schemas.event import Event, Record
 class Outcome(Event):
     """A turn in how an incident's handling ends.
 
-    `unverified` demands the rollback of the run; `final` says that nothing more is coming by itself.
+    `unverified` demands the rollback of the run; `final`: nothing more is coming by itself.
     refused: policy or people said no (or the answer came too late); no_plan: nothing fits.
     """
 

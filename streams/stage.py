@@ -15,30 +15,11 @@ no longer names it: `act` must find out by itself what an earlier try has done.
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
-
-from pydantic import BaseModel
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from schemas.event import Event
 from schemas.topics import Topic
-
-S = TypeVar("S", bound=BaseModel)
-
-
-class Turn(NamedTuple, Generic[S]):
-    """What came of a message: the state to keep (None: forget the key) and what to say."""
-
-    state: S | None
-    events: tuple[Event, ...] = ()
-
-
-class Job(NamedTuple):
-    """Work beside the stream; equal ids are the same work."""
-
-    id: str
-    cause: str  # id of the event that it follows from
-    trace: str
-    payload: Any
+from schemas.turn import Job, S, Turn
 
 
 class Decision(Protocol[S]):
