@@ -1,0 +1,303 @@
+"""Correlate: the anomalies of one fault become one incident with one life.
+
+An anomaly joins the open incident of its group when its service is related to one that the
+incident names, and came within the window after the last one. A new incident needs more than
+one weak sign: a burning budget, a score that is high by itself, or two series that agree.
+Until then the anomalies wait as candidates. Only an outcome ends an incident; while it is
+open, everything related joins it, so one fault is one incident.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from runbooks.topology import Topology
+from schemas.anomalies import Anomaly
+from schemas.event import Event, Severity, derive
+from schemas.incidents import Incident, Signal
+from schemas.operations import Tick
+from schemas.outcomes import Outcome
+from schemas.plans import Approved
+from schemas.results import StepResult
+from schemas.turn import Turn
+
+ESCALATING = {"rolled_back", "rollback_failed", "refused", "no_plan", "escalated"}
+
+
+class CorrelateSettings(BaseModel):
+    """When anomalies belong together."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    window_s: float = Field(
+        default=300.0, gt=0, description="anomalies within this many seconds can be one fault"
+    )
+    alone: Severity = Field(
+        default=Severity.high, description="an anomaly this severe is an incident by itself"
+    )
+    together: int = Field(
+        default=2, ge=1, description="as many series at once are an incident whatever their score"
+    )
+
+
+class Open(BaseModel):
+    """An incident that has not been resolved, as last said."""
+
+    model_config = ConfigDict(frozen=True)
+
+    incident: Incident
+    last: datetime = Field(description="when the latest signal came")
+
+
+class Group(BaseModel):
+    """What correlate remembers of a group: candidates and open incidents."""
+
+    model_config = ConfigDict(frozen=True)
+
+    candidates: tuple[Signal, ...] = ()
+    open: tuple[Open, ...] = ()
+
+
+class Correlate:
+    """Anomalies, approvals, results and outcomes of a group to the lives of its incidents."""
+
+    State = Group
+
+    def __init__(self, settings: CorrelateSettings, topology: Topology) -> None:
+        self._settings = settings
+        self._topology = topology
+
+    def key(self, event: Event) -> str:
+        """The group; results count only as the start of a run."""
+        if isinstance(event, StepResult) and (event.phase, event.status) != ("run", "started"):
+            return ""
+        return event.group
+
+    def run(self, event: Event, state: Group | None, now: datetime) -> Turn[Group]:
+        """Anomalies open, feed and quieten incidents; outcomes end them; ticks forget."""
+        group = state or Group()
+        match event:
+            case Anomaly():
+                return self._on_anomaly(event, group, now)
+            case Approved():
+                return _mitigating(group, event.plan.incident.incident, "a plan was approved", now)
+            case StepResult():
+                return _mitigating(group, event.incident, f"{event.run} started", now)
+            case Outcome():
+                return _ended(group, event, now)
+            case Tick():
+                return self._on_tick(group, now)
+        return Turn(state)
+
+    def _on_anomaly(self, anomaly: Anomaly, group: Group, now: datetime) -> Turn[Group]:
+        signal = _signal(anomaly)
+        for index, opened in enumerate(group.open):
+            if self._belongs(signal, opened):
+                fed, said = _fed(opened, signal, anomaly.at, now)
+                return Turn(_replaced(group, index, fed), said)
+        if anomaly.change == "cleared":
+            kept = tuple(s for s in group.candidates if s.anomaly != signal.anomaly)
+            return Turn(_or_none(group.model_copy(update={"candidates": kept})))
+        candidates = _merged(self._fresh(group.candidates, now), signal)
+        related = tuple(s for s in candidates if self._topology.related(s.service, signal.service))
+        reason = self._enough(related)
+        if not reason:
+            return Turn(group.model_copy(update={"candidates": candidates}))
+        incident = _opened(anomaly.group, related, reason, now)
+        left = tuple(s for s in candidates if s not in related)
+        opened = Open(incident=incident, last=anomaly.at)
+        return Turn(Group(candidates=left, open=(*group.open, opened)), (incident,))
+
+    def _belongs(self, signal: Signal, opened: Open) -> bool:
+        incident = opened.incident
+        if any(s.anomaly == signal.anomaly for s in incident.signals):
+            return True
+        return signal.cleared_at is None and any(
+            self._topology.related(signal.service, service) for service in incident.services
+        )
+
+    def _fresh(self, candidates: tuple[Signal, ...], now: datetime) -> tuple[Signal, ...]:
+        oldest = now - timedelta(seconds=self._settings.window_s)
+        return tuple(s for s in candidates if s.since >= oldest)
+
+    def _enough(self, signals: tuple[Signal, ...]) -> str:
+        """Why these are an incident; empty when they are not yet."""
+        for signal in signals:
+            if signal.source == "slo":
+                return f"the budget burns: {signal.reason}"
+            if signal.severity.rank >= self._settings.alone.rank and signal.score >= 1:
+                return f"{signal.severity.value} by itself: {signal.reason}"
+        alarms = {s.series for s in signals if s.score >= 1}
+        if len(alarms) >= self._settings.together:
+            return f"{len(alarms)} series of related services within {self._settings.window_s:g} s"
+        return ""
+
+    def _on_tick(self, group: Group, now: datetime) -> Turn[Group]:
+        kept = self._fresh(group.candidates, now)
+        return Turn(_or_none(group.model_copy(update={"candidates": kept})))
+
+
+def _signal(anomaly: Anomaly) -> Signal:
+    cleared = anomaly.change == "cleared"
+    return Signal(
+        anomaly=anomaly.anomaly,
+        source=anomaly.source,
+        kind=anomaly.kind,
+        service=anomaly.service,
+        series=anomaly.series,
+        direction=anomaly.direction,
+        severity=anomaly.severity,
+        score=anomaly.raw,
+        value=anomaly.value,
+        low=anomaly.low,
+        high=anomaly.high,
+        since=anomaly.since,
+        cleared_at=anomaly.at if cleared else None,
+        ending=anomaly.ending,
+        reason=anomaly.reason,
+        record=anomaly.id,
+    )
+
+
+def _merged(signals: Iterable[Signal], new: Signal) -> tuple[Signal, ...]:
+    """The signals with `new` in the place of what it updates, its highest score kept."""
+    kept, found = [], False
+    for signal in signals:
+        if signal.anomaly != new.anomaly:
+            kept.append(signal)
+            continue
+        found = True
+        worst = max(signal.severity, new.severity, key=lambda s: s.rank)
+        kept.append(
+            new.model_copy(update={"score": max(signal.score, new.score), "severity": worst})
+        )
+    return (*kept,) if found else (*kept, new)
+
+
+def _opened(group: str, signals: tuple[Signal, ...], reason: str, now: datetime) -> Incident:
+    first = min(signals, key=lambda s: s.since)
+    worst = _worst(signals)
+    return Incident(
+        at=now,
+        group=group,
+        incident=f"inc-{derive('incident', group, first.anomaly)[:10]}",
+        change="opened",
+        status="open",
+        title=_title(signals),
+        service=worst.service,
+        services=_services(signals),
+        severity=worst.severity,
+        opened_at=now,
+        signals=signals,
+        reason=reason,
+    )
+
+
+def _fed(
+    opened: Open, signal: Signal, at: datetime, now: datetime
+) -> tuple[Open, tuple[Incident, ...]]:
+    """The incident with the signal in it, and what is worth saying of that."""
+    before = opened.incident
+    known = next((s for s in before.signals if s.anomaly == signal.anomaly), None)
+    signals = _merged(before.signals, signal)
+    worst = _worst(signals)
+    quiet = all(s.cleared_at for s in signals)
+    after = before.model_copy(
+        update={
+            "at": now,
+            "id": "",
+            "cause": "",
+            "trace": "",
+            "signals": signals,
+            "services": _services(signals),
+            "service": worst.service,
+            "severity": worst.severity,
+            "title": _title(signals),
+            "quiet_since": (before.quiet_since or now) if quiet else None,
+        }
+    )
+    change, reason = _change(before, after, known, signal)
+    last = max(opened.last, at) if known is None else opened.last
+    if change:
+        after = after.model_copy(update={"change": change, "reason": reason})
+    return Open(incident=after, last=last), (after,) if change else ()
+
+
+def _change(
+    before: Incident, after: Incident, known: Signal | None, signal: Signal
+) -> tuple[str, str]:
+    if after.quiet_since and not before.quiet_since:
+        return "quiet", f"all {len(after.signals)} signals are clear"
+    if before.quiet_since and not after.quiet_since:
+        return "noisy", f"again: {signal.reason}"
+    if known is None:
+        return "updated", f"also: {signal.reason}"
+    if after.severity != before.severity:
+        return "updated", f"{after.severity.value} now: {signal.reason}"
+    if bool(known.cleared_at) != bool(signal.cleared_at):
+        return "updated", signal.reason
+    return "", ""
+
+
+def _mitigating(group: Group, incident: str, reason: str, now: datetime) -> Turn[Group]:
+    for index, opened in enumerate(group.open):
+        if opened.incident.incident == incident and opened.incident.status == "open":
+            after = _said(opened.incident, "mitigating", "mitigating", reason, now)
+            fed = opened.model_copy(update={"incident": after})
+            return Turn(_replaced(group, index, fed), (after,))
+    return Turn(_or_none(group))
+
+
+def _ended(group: Group, outcome: Outcome, now: datetime) -> Turn[Group]:
+    for index, opened in enumerate(group.open):
+        if opened.incident.incident != outcome.incident:
+            continue
+        if outcome.result == "resolved":
+            after = _said(opened.incident, "resolved", "resolved", outcome.reason, now)
+            rest = (*group.open[:index], *group.open[index + 1 :])
+            return Turn(_or_none(group.model_copy(update={"open": rest})), (after,))
+        if outcome.result in ESCALATING and opened.incident.status != "escalated":
+            after = _said(opened.incident, "escalated", "escalated", outcome.reason, now)
+            fed = opened.model_copy(update={"incident": after})
+            return Turn(_replaced(group, index, fed), (after,))
+    return Turn(_or_none(group))
+
+
+def _said(incident: Incident, change: str, status: str, reason: str, now: datetime) -> Incident:
+    return incident.model_copy(
+        update={
+            "at": now,
+            "id": "",
+            "cause": "",
+            "trace": "",
+            "change": change,
+            "status": status,
+            "reason": reason,
+        }
+    )
+
+
+def _worst(signals: tuple[Signal, ...]) -> Signal:
+    """Where it hurts most: a burning budget first, then severity, then score."""
+    return max(signals, key=lambda s: (s.source == "slo", s.severity.rank, s.score))
+
+
+def _services(signals: tuple[Signal, ...]) -> tuple[str, ...]:
+    return tuple(sorted({s.service for s in signals}))
+
+
+def _title(signals: tuple[Signal, ...]) -> str:
+    worst = _worst(signals)
+    others = len(signals) - 1
+    more = f" and {others} more signal{'s' if others > 1 else ''}" if others else ""
+    return f"{worst.service}: {worst.reason}{more}"
+
+
+def _replaced(group: Group, index: int, opened: Open) -> Group:
+    rest = (*group.open[:index], opened, *group.open[index + 1 :])
+    return group.model_copy(update={"open": rest})
+
+
+def _or_none(group: Group) -> Group | None:
+    return group if group.candidates or group.open else None
