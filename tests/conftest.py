@@ -1,0 +1,28 @@
+"""Fixtures for every test: the shared Kafka broker and names of one's own on it."""
+
+import re
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from streams.broker import EmbeddedBroker
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[EmbeddedBroker]:
+    """One running Kafka for the whole session; `broker.bootstrap` is `127.0.0.1:PORT`.
+
+    Started by the first test that asks for it (mark such tests `broker`), stopped at the end
+    whatever happens. It is shared: use names that begin with `topic_prefix`, and do not stop,
+    kill or pause it. A test that wants to hurt a broker starts its own `EmbeddedBroker`.
+    """
+    with EmbeddedBroker() as running:
+        yield running
+
+
+@pytest.fixture
+def topic_prefix(request: pytest.FixtureRequest) -> str:
+    """A name that no other test and no other run has: begin topics, groups and ids with it."""
+    test = re.sub(r"[^A-Za-z0-9]+", "-", request.node.name)[:60].strip("-")
+    return f"{test}-{secrets.token_hex(4)}"
