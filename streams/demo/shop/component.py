@@ -19,8 +19,8 @@ import prometheus_client
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from streams.demo.shop.parent import TOKEN, add_lifeline, die_with
 from streams.demo.shop.logs import Log, StandardError, Topic
+from streams.demo.shop.parent import TOKEN, add_lifeline, die_with
 
 _SHUTDOWN_SECONDS = 1.5  # for requests that are being answered: longer than checkout's deadline
 

@@ -78,6 +78,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7, help="of arrivals and baskets")
     add_lifeline(parser)
     options = parser.parse_args()
+    if options.per_second <= 0:
+        parser.error("--per-second must be above 0")
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda _signal, _frame: stop.set())
     die_with(options.parent)
