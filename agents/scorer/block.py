@@ -1,0 +1,101 @@
+"""A block of series' states: fixed room, rows taken and given back, an exact copy as bytes.
+
+A block is what is saved at once; which series has which row is the owner's to remember.
+"""
+
+import struct
+import zlib
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from agents.scorer.state import PROFILE_WIDTH, STATE_VERSION, WIDTH
+from schemas.errors import Rejected
+
+CAPACITY = 256  # rows: 0.8 MiB, a changelog message once compressed
+
+_HEAD = struct.Struct("<4sHHHII")  # mark, version, widths, capacity, rows taken
+_MARK = b"SNTB"
+_CHECK = struct.Struct("<I")
+
+
+class BlockState:
+    """State of up to `capacity` series.
+
+    `floats` is float64 [capacity, WIDTH] and `profiles` float32 [capacity, PROFILE_WIDTH], as
+    state.py lays them out; a row that is not `taken` is all zeros.
+    """
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self.floats = np.zeros((capacity, WIDTH))
+        self.profiles = np.zeros((capacity, PROFILE_WIDTH), np.float32)
+        self.taken = np.zeros(capacity, np.bool_)
+
+    def __len__(self) -> int:
+        """Rows taken."""
+        return int(np.count_nonzero(self.taken))
+
+    @property
+    def capacity(self) -> int:
+        """Rows there is room for."""
+        return len(self.taken)
+
+    def claim(self) -> int:
+        """Take the lowest free row, for a series without history; Rejected when full."""
+        row = int(np.argmin(self.taken))
+        if self.taken[row]:
+            raise Rejected(f"a block of {self.capacity} series is full: open another block")
+        self.taken[row] = True
+        return row
+
+    def release(self, row: int) -> None:
+        """Give a row back and forget its series; releasing a free row changes nothing."""
+        self.taken[row] = False
+        self.floats[row] = 0.0
+        self.profiles[row] = 0.0
+
+    def check(self, rows: npt.NDArray[np.int32]) -> None:
+        """Rejected unless every one of `rows` is taken: the kernel trusts them."""
+        if rows.size and (rows.min() < 0 or rows.max() >= self.capacity):
+            raise Rejected(f"a row lies outside of a block of {self.capacity}")
+        if not self.taken[rows].all():
+            raise Rejected("a row was not claimed before it was scored")
+
+    def to_bytes(self) -> bytes:
+        """Everything, exactly: little-endian, taken rows only, with version and checksum."""
+        rows = np.flatnonzero(self.taken)
+        body = b"".join(
+            (
+                _HEAD.pack(_MARK, STATE_VERSION, WIDTH, PROFILE_WIDTH, self.capacity, len(rows)),
+                rows.astype("<u4").tobytes(),
+                self.floats[rows].astype("<f8").tobytes(),
+                self.profiles[rows].astype("<f4").tobytes(),
+            )
+        )
+        return body + _CHECK.pack(zlib.crc32(body))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Undo `to_bytes`; Rejected when the bytes are damaged or of another version."""
+        if len(data) < _HEAD.size + _CHECK.size or data[:4] != _MARK:
+            raise Rejected("these bytes are no block of scorer states")
+        body, (check,) = memoryview(data)[: -_CHECK.size], _CHECK.unpack(data[-_CHECK.size :])
+        _, version, width, profile_width, capacity, count = _HEAD.unpack_from(body)
+        if (version, width, profile_width) != (STATE_VERSION, WIDTH, PROFILE_WIDTH):
+            raise Rejected(
+                f"the block was written by version {version} of the scorer's state and this is "
+                f"version {STATE_VERSION}: delete it, and the series are learned anew"
+            )
+        if zlib.crc32(body) != check:
+            raise Rejected("a block of scorer states is damaged: its checksum does not match")
+        block = cls(capacity)
+        rows = np.frombuffer(body, "<u4", count, _HEAD.size)
+        floats_at = _HEAD.size + 4 * count
+        profiles_at = floats_at + 8 * count * WIDTH
+        floats = np.frombuffer(body, "<f8", count * WIDTH, floats_at)
+        profiles = np.frombuffer(body, "<f4", count * PROFILE_WIDTH, profiles_at)
+        block.taken[rows] = True
+        block.floats[rows] = floats.reshape(count, WIDTH)
+        block.profiles[rows] = profiles.reshape(count, PROFILE_WIDTH)
+        return block

@@ -1,0 +1,67 @@
+"""Tail norms: how large a residual usually gets, in the third norm.
+
+Dividing by a 3-norm instead of the rms is what lets one threshold fit all series: heavy
+tails raise it, so a series that often bursts must burst harder. Each side is kept apart,
+over a long and a short memory, and the larger counts.
+"""
+
+import numpy as np
+
+from agents.scorer.jit import compiled
+from agents.scorer.state import OFFSET, RESIDUALS, Floats
+
+UP, DOWN = OFFSET["up_slow"], OFFSET["down_slow"]
+FAST_FIELD = RESIDUALS  # the fast norms lie right behind the slow ones
+
+SLOW, FAST = 20000.0, 500.0  # samples
+WARM = 30  # samples before a ratio is given
+TINY = 1e-36  # a cubed norm below this is rounding noise (1e-12 cubed)
+LARGEST = 1e9  # of a cubed ratio: 1000 norms
+
+
+@compiled
+def _cube(slow: float, other_slow: float, fast: float, other_fast: float, floor: float) -> float:
+    """Cubed norm: the larger over both memories of twice the own side, or both sides together."""
+    cube = max(slow + max(slow, other_slow), fast + max(fast, other_fast))
+    return max(cube, floor * floor * floor)
+
+
+@compiled
+def norm_cubes(s: Floats, residual: int, floor: float) -> tuple[float, float]:
+    """Cubed tail norms of a residual's lower and upper side, from what was learned so far."""
+    up, down = UP + residual, DOWN + residual
+    up_fast, down_fast = up + FAST_FIELD, down + FAST_FIELD
+    return (
+        _cube(s[down], s[up], s[down_fast], s[up_fast], floor),
+        _cube(s[up], s[down], s[up_fast], s[down_fast], floor),
+    )
+
+
+@compiled
+def tail_ratio(s: Floats, residual: int, u: float, seen: float, floor: float) -> float:
+    """|u| over its tail norm, cubed, with the sign of `u`; learn `u` afterwards.
+
+    0 while `seen` samples are too few, untouched while it is negative. The slow norm counts
+    `u` itself, which bounds the ratio while the history is short.
+    """
+    if seen < 0:
+        return 0.0
+    size = abs(u)
+    cube = size * size * size
+    own = (UP if u > 0 else DOWN) + residual
+    other = (DOWN if u > 0 else UP) + residual
+    ratio = 0.0
+    if seen >= WARM:
+        n = min(seen, SLOW)
+        slow = (s[own] * n + cube) / (n + 1.0)
+        other_slow = s[other] * n / (n + 1.0)
+        norm = _cube(slow, other_slow, s[own + FAST_FIELD], s[other + FAST_FIELD], floor)
+        if norm > TINY:
+            ratio = min(cube / norm, LARGEST)
+    least = 1.0 / (seen + 1.0)
+    slow_rate, fast_rate = max(least, 1.0 / SLOW), max(least, 1.0 / FAST)
+    s[own] += slow_rate * (cube - s[own])
+    s[own + FAST_FIELD] += fast_rate * (cube - s[own + FAST_FIELD])
+    s[other] -= slow_rate * s[other]
+    s[other + FAST_FIELD] -= fast_rate * s[other + FAST_FIELD]
+    return float(np.copysign(ratio, u))

@@ -1,0 +1,50 @@
+"""What is usual at this hour of the day and of the week, UTC.
+
+An hour's mean enters its profile when the hour ends, so an hour is never compared with itself.
+"""
+
+from agents.scorer.jit import compiled
+from agents.scorer.state import OFFSET, PROFILE_OFFSET, Floats, Singles
+
+DAY, WEEK, HOUR = 86400.0, 604800.0, 3600.0
+LEAST_WEIGHT = 0.15  # of the newest hour: a profile follows a change within about six returns
+
+DAY_HOUR, WEEK_HOUR = OFFSET["day_hour"], OFFSET["week_hour"]
+DAY_MEAN, DAY_SEEN = PROFILE_OFFSET["day_mean"], PROFILE_OFFSET["day_hours"]
+WEEK_MEAN, WEEK_SEEN = PROFILE_OFFSET["week_mean"], PROFILE_OFFSET["week_hours"]
+
+
+@compiled
+def hour_of(at: float, period: float) -> int:
+    """Hour within the day or week (`period`, s) of an epoch time, 0 up to its last hour.
+
+    Rounding leaves the first second of six hours of the week in the hour before, the same six
+    every week; the published figures were measured so.
+    """
+    hours = period / HOUR
+    return int(min((at % period) / period * hours, hours - 1.0))  # -1e-20 % 86400 is 86400
+
+
+@compiled
+def _learn(  # noqa: PLR0917 - five offsets and a number, bare as kernels want them
+    s: Floats, w: Singles, running: int, mean: int, seen: int, hour: int, x: float
+) -> None:
+    before = int(s[running]) - 1
+    if hour != before:
+        if before >= 0:
+            n = w[seen + before]
+            average = s[running + 1] / s[running + 2]
+            w[mean + before] += max(1.0 / (n + 1.0), LEAST_WEIGHT) * (average - w[mean + before])
+            w[seen + before] = n + 1.0
+        s[running] = hour + 1
+        s[running + 1] = 0.0
+        s[running + 2] = 0.0
+    s[running + 1] += x
+    s[running + 2] += 1.0
+
+
+@compiled
+def learn_profiles(s: Floats, w: Singles, at: float, x: float) -> None:
+    """Add a value to its running hours; hours that have ended enter their profile first."""
+    _learn(s, w, DAY_HOUR, DAY_MEAN, DAY_SEEN, hour_of(at, DAY), x)
+    _learn(s, w, WEEK_HOUR, WEEK_MEAN, WEEK_SEEN, hour_of(at, WEEK), x)

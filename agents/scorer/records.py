@@ -1,0 +1,156 @@
+"""Records: a slow statistic of a series that is farther out than it has ever been.
+
+19 statistics of 300-second means (15 of them to both sides): levels over five pairs of
+horizons and restlessness, in both domains, and distances from the hour of the day and of
+the week. What has happened before is no record, however rare; a record fades in a month.
+"""
+
+import numpy as np
+
+from agents.scorer.jit import compiled
+from agents.scorer.norms import FAST, SLOW, TINY
+from agents.scorer.profiles import DAY, DAY_MEAN, DAY_SEEN, WEEK, WEEK_MEAN, WEEK_SEEN, hour_of
+from agents.scorer.residuals import toward
+from agents.scorer.sample import Sample
+from agents.scorer.state import OFFSET, Floats, Singles
+
+BIN = 300.0  # s: at their own rate, fast series set too many records
+MARGIN = 1.15  # an alarm lies 15 % beyond anything remembered
+LARGEST = 20.0  # of a novelty: what was constant until now would be beyond measure
+SPREADS = 3.0  # standard deviations that a record is taken to be at least
+FADE = 0.5**1e-4  # a bin: half-life of 10,000 bins, a month
+NOISE = 1e-12  # a statistic below this is rounding
+MEMORY = 10000.0  # bins, of mean and standard deviation
+WARM_X, WARM_Y = 100, 300  # bins before a level counts; y settles later
+GATE = 27.0  # a record counts in full if some residual is 3 tail norms out (cubed)
+
+LONG = np.array([5.0, 30.0, 30.0, 100.0, 400.0])  # horizons, bins
+SHORT = np.array([1.0, 1.0, 4.0, 12.0, 12.0])
+RESTLESS = np.array([6.0, 24.0])
+PAIRS, JITTERS = len(LONG), len(RESTLESS)
+DOMAIN = PAIRS + JITTERS  # statistics of one domain
+BY_DAY, BY_WEEK = 2 * DOMAIN, 2 * DOMAIN + 2  # where the seasonal statistics begin
+
+LAST_AT = OFFSET["last_at"]
+BIN_NUMBER, BIN_X, BIN_Y = OFFSET["bin"], OFFSET["bin_sum_x"], OFFSET["bin_sum_y"]
+BIN_COUNT, BINS = OFFSET["bin_count"], OFFSET["bins"]
+DAY_BINS, WEEK_BINS, BEFORE = OFFSET["day_bins"], OFFSET["week_bins"], OFFSET["bin_before"]
+LONGS, SHORTS, JITTER = OFFSET["long_means"], OFFSET["short_means"], OFFSET["jitters"]
+DAY_4, WEEK_4, WEEK_16 = (OFFSET["season_means"] + i for i in range(3))
+UP, DOWN = OFFSET["record_up"], OFFSET["record_down"]
+CUBE_SLOW, CUBE_FAST = OFFSET["cube_slow"], OFFSET["cube_fast"]
+MEAN, SQUARE = OFFSET["mean"], OFFSET["square"]
+
+# The greatest so far: novelty with the sign of its statistic, the statistic, and the largest
+# cubed ratio of any statistic to its tail norm, which is what the gate of slow series looks at.
+Best = tuple[float, int, float]
+
+
+@compiled
+def _statistic(  # noqa: PLR0917 - bare numbers, as kernels want them
+    s: Floats, j: int, u: float, seen: float, warm: float, floor: float, best: Best
+) -> Best:
+    """Hold `u` against its record, at least 3 standard deviations and the floor; learn it."""
+    novelty, which, tail = best
+    up, down, slow, fast = s[UP + j], s[DOWN + j], s[CUBE_SLOW + j], s[CUBE_FAST + j]
+    mean, square = s[MEAN + j], s[SQUARE + j]
+    size = abs(u)
+    cube = size * size * size
+    if seen >= warm:
+        tail = max(tail, cube / max(slow, fast, floor * floor * floor, TINY))
+        variance = square - mean * mean
+        least = SPREADS * np.sqrt(variance) if variance > 0 else 0.0
+        least = max(least, floor, NOISE)
+        new = u / max(up if u > 0 else down, least)
+        if abs(new) > abs(novelty):
+            novelty, which = new, j
+        up *= FADE
+        down *= FADE
+    s[UP + j] = max(up, u)
+    s[DOWN + j] = max(down, -u)
+    rate = 1.0 / (seen + 1.0)
+    s[CUBE_SLOW + j] = slow + max(rate, 1.0 / SLOW) * (cube - slow)
+    s[CUBE_FAST + j] = fast + max(rate, 1.0 / FAST) * (cube - fast)
+    rate = max(rate, 1.0 / MEMORY)
+    s[MEAN + j] = mean + rate * (u - mean)
+    s[SQUARE + j] = square + rate * (u * u - square)
+    return novelty, which, tail
+
+
+@compiled
+def _levels(s: Floats, domain: int, v: float, floor: float, best: Best) -> Best:
+    """Five levels and two jitters of a bin's mean `v` in one domain (0 is x, 1 is y)."""
+    t = s[BINS]
+    least = 1.0 / (t + 1.0)
+    warm = WARM_Y if domain else WARM_X
+    if t == 0:
+        s[BEFORE + domain] = v
+    for i in range(PAIRS):
+        long, short = LONGS + domain * PAIRS + i, SHORTS + domain * PAIRS + i
+        if t == 0:
+            s[long] = v
+        u = toward(s, short, max(1.0 / SHORT[i], least), v) - s[long]
+        toward(s, long, max(1.0 / LONG[i], least), v)
+        best = _statistic(s, domain * DOMAIN + i, u, t, warm, floor, best)
+    step = abs(v - s[BEFORE + domain])
+    for i in range(JITTERS):
+        u = toward(s, JITTER + domain * JITTERS + i, max(1.0 / RESTLESS[i], least), step)
+        best = _statistic(s, domain * DOMAIN + PAIRS + i, u, t, warm, floor, best)
+    s[BEFORE + domain] = v
+    return best
+
+
+@compiled
+def _seasonal(s: Floats, w: Singles, mean: Sample, best: Best) -> Best:
+    """Distances of a bin's mean from its hour of the day and of the week, warm after one each."""
+    floor = mean.floor
+    hour = hour_of(mean.at, DAY)
+    if w[DAY_SEEN + hour] >= 1.0:
+        u, seen, warm = mean.x - w[DAY_MEAN + hour], s[DAY_BINS], DAY / mean.dt
+        s[DAY_BINS] += 1.0
+        best = _statistic(s, BY_DAY, u, seen, warm, floor, best)
+        best = _statistic(s, BY_DAY + 1, toward(s, DAY_4, 1 / 4, u), seen, warm, floor, best)
+    hour = hour_of(mean.at, WEEK)
+    if w[WEEK_SEEN + hour] >= 1.0:
+        u, seen, warm = mean.x - w[WEEK_MEAN + hour], s[WEEK_BINS], WEEK / mean.dt
+        s[WEEK_BINS] += 1.0
+        best = _statistic(s, BY_WEEK, u, seen, warm, floor, best)
+        best = _statistic(s, BY_WEEK + 1, toward(s, WEEK_4, 1 / 4, u), seen, warm, floor, best)
+        best = _statistic(s, BY_WEEK + 2, toward(s, WEEK_16, 1 / 16, u), seen, warm, floor, best)
+    return best
+
+
+@compiled
+def _close_bin(s: Floats, w: Singles, at: float, last: Sample, best: Best) -> Best:
+    """Pass the bin's means through the statistics and empty it."""
+    x, y = s[BIN_X] / s[BIN_COUNT], s[BIN_Y] / s[BIN_COUNT]
+    mean = Sample(s[BINS], at, x, y, max(last.dt, BIN), last.floor, last.floor_y)
+    best = _levels(s, 0, x, mean.floor, best)
+    best = _levels(s, 1, y, mean.floor_y, best)
+    best = _seasonal(s, w, mean, best)
+    s[BINS] += 1.0
+    s[BIN_X] = 0.0
+    s[BIN_Y] = 0.0
+    s[BIN_COUNT] = 0.0
+    return best
+
+
+@compiled
+def records(s: Floats, w: Singles, sample: Sample) -> Best:
+    """Add a sample to its bin; what the bin says if it ends here, else a novelty of 0.
+
+    A bin that a gap cut short is closed by the first sample after it, at the time of its own
+    last one.
+    """
+    best = (0.0, 0, 0.0)
+    number = np.floor(sample.at / BIN)
+    if s[BIN_COUNT] > 0 and number != s[BIN_NUMBER]:
+        best = _close_bin(s, w, s[LAST_AT], sample, best)
+    s[BIN_NUMBER] = number
+    s[BIN_X] += sample.x
+    s[BIN_Y] += sample.y
+    s[BIN_COUNT] += 1.0
+    if sample.dt >= BIN or np.floor((sample.at + sample.dt) / BIN) != number:
+        best = _close_bin(s, w, sample.at, sample, best)
+    novelty, which, tail = best
+    return min(max(novelty, -LARGEST), LARGEST), which, tail

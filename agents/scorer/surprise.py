@@ -1,0 +1,44 @@
+"""Surprise: how far out the eight residuals agree that a sample is.
+
+Their 1.5-mean asks for agreement; the largest alone would cry more often and find less.
+"""
+
+import numpy as np
+
+from agents.scorer.jit import compiled
+from agents.scorer.norms import tail_ratio
+from agents.scorer.residuals import Eight
+from agents.scorer.sample import Sample
+from agents.scorer.state import RESIDUALS, Floats
+
+THRESHOLD = 2.8  # tail norms that the eight must be out, in the 1.5-mean
+STANDARD = 300.0  # s: slower series have fewer chances a day to be wrong, so a lower threshold
+SLOWER = 0.15  # its exponent
+IN_Y = 2, 3  # residuals that are distances of y
+SEASONAL = 6  # the first of those against the hour of the day
+
+
+@compiled
+def threshold(dt: float) -> float:
+    """Tail norms that make an alarm on a series sampled every `dt` seconds."""
+    if dt > STANDARD:
+        return THRESHOLD * (dt / STANDARD) ** -SLOWER  # type: ignore[no-any-return] # float power
+    return THRESHOLD
+
+
+@compiled
+def surprise(s: Floats, u: Eight, seen: Eight, sample: Sample) -> tuple[float, float, int]:
+    """Return by how many tail norms the eight are out, the largest cubed ratio, and whose it is.
+
+    The ratio has the sign of its residual. `threshold` says how many norms make an alarm.
+    """
+    general, seasonal, largest, which = 0.0, 0.0, 0.0, 0
+    for j in range(RESIDUALS):
+        ratio = tail_ratio(s, j, u[j], seen[j], sample.floor_y if j in IN_Y else sample.floor)
+        if j < SEASONAL:
+            general += np.sqrt(abs(ratio))
+        else:
+            seasonal += np.sqrt(abs(ratio))
+        if abs(ratio) > abs(largest):
+            largest, which = ratio, j
+    return ((general + seasonal) / RESIDUALS) ** (2.0 / 3.0), largest, which
