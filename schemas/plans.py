@@ -164,3 +164,15 @@ class Approved(Event):
     constraints: tuple[Constraint, ...] = ()
     approved_by: tuple[str, ...] = Field(description="people; ('policy',) when none was needed")
     approvals: tuple[str, ...] = Field(default=(), description="ids of the answers")
+
+
+class Refusal(Event):
+    """A person's answer or demand that does not count, and why; nothing is dropped in silence."""
+
+    SUBJECT: ClassVar[str] = "refusal"
+
+    incident: str
+    of: Literal["approval", "rollback"]
+    by: str = Field(description="the name as given: it may be false")
+    channel: str = ""
+    reason: str

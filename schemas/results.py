@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from schemas.event import Event, milliseconds
+from schemas.plans import Verification
 
 
 class StepResult(Event):
@@ -26,12 +27,21 @@ class StepResult(Event):
     phase: Literal["run", "precheck", "do", "undo"]
     status: Literal["started", "succeeded", "failed", "skipped", "rolled_back", "rollback_failed"]
     reconciled: bool = False
+    unknown: bool = Field(
+        default=False, description="failed, and whether it took effect could not be found out"
+    )
     dry_run: bool
     detail: str = Field(description="one line for a person")
     key: str = Field(default="", description="idempotency key that was sent to the target")
     before: str = Field(default="", description="state observed before, JSON")
     answer: str = Field(default="", description="what the target answered, JSON or text, cut")
     duration_s: float = Field(default=0.0, ge=0)
+    worker: str = Field(
+        default="", description="process that claims the phase: after a crash no other may send it"
+    )
+    verification: Verification | None = Field(
+        default=None, description="what must hold now, on the run's own events"
+    )
     rollback_token: str = Field(default="", description="on the run's own events")
     rollback_until: datetime | None = None
 

@@ -14,7 +14,7 @@ from schemas.forecasts import Forecast, LoadFit
 from schemas.incidents import Incident
 from schemas.operations import DeadLetter, Tick
 from schemas.outcomes import Outcome, Report
-from schemas.plans import Approval, Approved, Decision, Plan
+from schemas.plans import Approval, Approved, Decision, Plan, Refusal
 from schemas.results import Rollback, StepResult
 
 DAY_MS = 86_400_000
@@ -62,6 +62,7 @@ APPROVALS = Topic("approvals.v1", Approval, "group", 90 * DAY_MS)
 APPROVED = Topic("approved.v1", Approved, "group", 90 * DAY_MS)
 RESULTS = Topic("results.v1", StepResult, "group", 90 * DAY_MS)
 ROLLBACKS = Topic("rollbacks.v1", Rollback, "group", 90 * DAY_MS)
+REFUSALS = Topic("refusals.v1", Refusal, "group", 90 * DAY_MS)
 OUTCOMES = Topic("outcomes.v1", Outcome, "group", 90 * DAY_MS)
 REPORTS = Topic("reports.v1", Report, "group", 365 * DAY_MS, settings=LARGE)
 TICKS = Topic("ticks.v1", Tick, "none, one a partition", DAY_MS // 24)
@@ -70,7 +71,7 @@ DEADLETTERS = Topic("deadletters.v1", DeadLetter, "source topic", 14 * DAY_MS, s
 RAW = (RAW_METRICS, RAW_LOGS, RAW_REMOTE_WRITE)
 CATALOGUE: tuple[Topic, ...] = (
     *RAW, SAMPLES, LOGLINES, ANOMALIES, BUDGETS, INCIDENTS, FORECASTS, FITS, PLANS, DECISIONS,
-    APPROVALS, APPROVED, RESULTS, ROLLBACKS, OUTCOMES, REPORTS, TICKS, DEADLETTERS,
+    APPROVALS, APPROVED, RESULTS, ROLLBACKS, REFUSALS, OUTCOMES, REPORTS, TICKS, DEADLETTERS,
 )  # fmt: skip
 
 BY_EVENT: dict[type[Event], Topic] = {t.event: t for t in CATALOGUE if t.event is not None}
