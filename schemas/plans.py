@@ -35,16 +35,20 @@ class Check(Record):
 
 
 class Step(Record):
-    """One step: look first, do, and how to undo."""
+    """One step: look first, do, and how to undo; one of `undo` and `irreversible` is given."""
 
     name: str
     summary: str
+    touches: str = Field(default="", description="the service that it changes")
     precheck: Check | None = None
     observe: Action | None = Field(
         default=None, description="read before doing; its answer is the state before"
     )
     do: Action
-    undo: Action = Field(description="`{{before.x}}` takes x from the state observed before")
+    undo: Action | None = Field(
+        description="`{{before.x}}` takes x from the state observed before; None: nothing to undo"
+    )
+    irreversible: str = Field(default="", description="why there is nothing to undo")
     timeout_s: float = Field(gt=0)
 
 
