@@ -170,12 +170,11 @@ class Node:
         self._run(*jvm_options, "kafka.Kafka", "server.properties")
 
     def check(self) -> None:
-        """Raise when it ended: `PortTakenError`, or `Unavailable` with the end of its log."""
-        if self.child.running:
-            return
-        if self.child.wrote("failed to bind"):
+        """Raise when it cannot serve: `PortTakenError`, or `Unavailable` with its last words."""
+        if self.child.wrote("failed to bind"):  # it may take many seconds to end after that
             raise PortTakenError
-        raise Unavailable(self.last_words())
+        if not self.child.running:
+            raise Unavailable(self.last_words())
 
     def last_words(self) -> str:
         """Wait for its end, then tell of it, with the end of its log."""

@@ -44,6 +44,7 @@ class Repository:
         self.resume = threading.Event()
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
+        """Serve one GET as told."""
         name = request.path.split("/")[-3]
         if not request.path.endswith(f"/org/example/{name}/1.0/{name}-1.0.jar"):
             return request.send_error(404)
