@@ -24,8 +24,6 @@ from streams.demo.shop.parent import TOKEN, add_lifeline, die_with
 
 _SHUTDOWN_SECONDS = 1.5  # for requests that are being answered: longer than checkout's deadline
 
-prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call] # one series a counter is enough
-
 
 def flags(description: str) -> argparse.ArgumentParser:
     """The flags that every component has."""
@@ -99,6 +97,7 @@ async def stopped() -> None:
 def run(main: Callable[[], Coroutine[None, None, None]], options: argparse.Namespace) -> None:
     """Run a component's main coroutine, tied to its parent."""
     die_with(options.parent)
+    prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call] # one series a counter is enough
     asyncio.run(main())
 
 

@@ -22,7 +22,7 @@ from streams.demo.shop.arguments import Check, Refusal, read
 from streams.demo.shop.logs import Log, timestamp
 
 REMEMBERED = 10_000  # keys and log entries; the oldest go first, at one change a second after 3 h
-LONGEST_KEY = 255  # characters, as in the IETF draft on Idempotency-Key's examples
+LONGEST_KEY = 255  # characters, as payment interfaces commonly allow
 
 
 @dataclass(frozen=True)

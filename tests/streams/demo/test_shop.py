@@ -315,7 +315,11 @@ def test_nothing_outlives_a_launcher_that_was_killed() -> None:
         everything = [*map(int, pids), *replicas]
         assert all(alive(pid) for pid in everything)
         launcher.kill()
-    eventually(lambda: not any(alive(pid) for pid in everything), "no process left")
+    try:
+        eventually(lambda: not any(alive(pid) for pid in everything), "no process left")
+    finally:
+        for pid in filter(alive, everything):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_a_shop_that_cannot_start_says_why_and_stops_what_ran() -> None:
