@@ -264,6 +264,8 @@ def prepare(cache: Path | None = None, progress: Progress = silent) -> None:
             progress(f"Kafka on Java {java.major}: ready")
             return
         progress(f"Kafka on Java {java.major}: making the class archive in a first run")
+        for leftover in cache.glob("archive-*"):  # of a killed run: the lock is ours alone
+            shutil.rmtree(leftover)
         with tempfile.TemporaryDirectory(dir=cache, prefix="archive-") as scratch:
             made = Path(scratch, archive.name)
             broker = EmbeddedBroker(cache=cache, jvm_options=[java.make_archive(made)])
