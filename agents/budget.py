@@ -26,11 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.burn import Budget
-from runbooks.objectives import Objective
 
 Floats = NDArray[np.float64]
-State = Literal["not enough data", "calm", "unlikely", "burning", "exhausted"]
+Verdict = Literal["not enough data", "holds", "exhausts", "exhausted"]
 
+MINUTE = timedelta(minutes=1)
 START = 10  # buckets that the filters are started from
 SHORT, LONG = 5, 15  # buckets of the present burn, and of the mean load
 PATHS = 100  # futures from each filter; 200 place a 5 % quantile on the tenth value
@@ -49,6 +49,7 @@ JUMP = 16.0
 WIDEST = 4.0  # variance that buckets without events may grow to: e^2 either way is "unknown"
 # Gamma filter: memory a bucket, in calm and after a jump, and the drift of its paths.
 KEEP, KEEP_JUMP, WALK = 0.6, 0.05, 0.25
+ABOVE_CALM = 2.0  # times its calm level: a service that always burns 1 has no endless incident
 CALM_MEMORY = 1 - 1 / 360  # buckets of calm that make the level to which an incident heals
 
 
@@ -142,8 +143,8 @@ class BudgetFilter:
     """What is remembered of one objective's buckets. `epsilon` is 1 - target.
 
     `recent` are (bad, total) of the last 15 buckets, oldest first. `age` is the number of
-    buckets since the burn of five rose to 1, 0 in calm. `calm` are (bad, total) of calm
-    buckets, fading over six hours: the level to which an incident heals.
+    buckets since the burn of five rose to 1 and to twice the calm level, 0 in calm. `calm`
+    are (bad, total) of calm buckets, fading over six hours: what an incident heals to.
     """
 
     epsilon: float
@@ -154,17 +155,17 @@ class BudgetFilter:
     kalman: Kalman | None = None
     gamma: Gamma | None = None
 
-    def update(self, bad: float, total: float) -> Self:
+    def update(self, bad: float, total: float) -> "BudgetFilter":
         """After the next bucket; every bucket counts, also one without events."""
         recent = (*self.recent, (bad, total))[-LONG:]
-        after = replace(self, recent=recent, seen=self.seen + 1)
+        after: BudgetFilter = replace(self, recent=recent, seen=self.seen + 1)
         if self.kalman and self.gamma:
             kalman, gamma = self.kalman.step(bad, total), self.gamma.step(bad, total)
             after = replace(after, kalman=kalman, gamma=gamma)
         elif after.seen >= START and after.mean(START)[1] > 0:
             after = _started(after)
-        burning = after.burn(SHORT) >= 1 or (self.age > 0 and after.burn(LONG) >= 1)
-        if burning:
+        excess = max(1.0, ABOVE_CALM * self.baseline() / self.epsilon)
+        if after.burn(SHORT) >= excess or (self.age > 0 and after.burn(LONG) >= excess):
             return replace(after, age=self.age + 1)
         calm = (self.calm[0] * CALM_MEMORY + bad, self.calm[1] * CALM_MEMORY + total)
         return replace(after, age=0, calm=calm)
@@ -217,7 +218,7 @@ def _started(held: BudgetFilter) -> BudgetFilter:
 
 
 class Fan(NamedTuple):
-    """The chart: at each of `minutes`, the budget left at 5, 25, 50, 75 and 95 % of paths.
+    """The chart: at each of `minutes`, the budget left at the seven `LEVELS`.
 
     `left` has a row a time; a ratio of the present allowance, 0 is gone.
     """
@@ -226,19 +227,18 @@ class Fan(NamedTuple):
     left: tuple[tuple[float, ...], ...]
 
 
-FAN_LEVELS = (0.05, 0.25, 0.50, 0.75, 0.95)
-
-
 @dataclass(frozen=True)
 class BudgetForecast:
     """When the budget will be gone, why it is said or not said, and from what.
+
+    An ETA is told with `exhausts` only; `holds` covers calm times and slight chances.
 
     `eta` maps the levels 0.05 to 0.95 to minutes, given that the budget does run out
     within the horizon, which it does with probability `p_exhaust`. `ladder` are the
     41 uncalibrated quantiles that `rank` measures an outcome with.
     """
 
-    state: State
+    verdict: Verdict
     reason: str
     horizon: float  # minutes
     p_exhaust: float = 0.0
@@ -251,9 +251,10 @@ class BudgetForecast:
 def forecast(
     held: BudgetFilter,
     *,
-    objective: Objective,
     budget: Budget,
     rng: np.random.Generator,
+    bucket: timedelta = MINUTE,
+    rolling: timedelta | None = None,
     leaving: Sequence[float] | Floats = (),
     horizon: timedelta = timedelta(hours=6),
     healing: Healing | None = None,
@@ -261,13 +262,15 @@ def forecast(
 ) -> BudgetForecast:
     """Minutes until `budget` is gone, from what the filter saw last.
 
-    `leaving` is what a rolling period gives back a minute (`History.leaving`). `pool` are
-    ranks of earlier outcomes (`rank`), 20 at least: its quantiles replace the levels, so
-    that bands come to hold what they claim. The same generator gives the same forecast.
+    `bucket` is the width of those the filter saw. `rolling` is the length of a rolling
+    period and `leaving` what it gives back a minute (`History.leaving`); a fixed period has
+    neither. `pool` are ranks of earlier outcomes (`rank`), 20 at least: its quantiles replace
+    the levels, so that bands come to hold what they claim. The same generator gives the same
+    forecast.
     """
-    limit = horizon / timedelta(minutes=1)
+    limit = horizon / MINUTE
     if budget.resets_in is not None:
-        limit = min(limit, budget.resets_in / timedelta(minutes=1))
+        limit = min(limit, budget.resets_in / MINUTE)
     remaining = budget.allowed - budget.bad
     facts = {
         "remaining": remaining,
@@ -280,7 +283,7 @@ def forecast(
     early = _without_paths(held, budget, limit)
     if early:
         return replace(early, inputs=facts)
-    width = objective.bucket / timedelta(minutes=1)
+    width = bucket / MINUTE
     steps = _steps(limit, width)
     minutes = np.concatenate(([0.0], np.cumsum(steps))) * width
     ratios = _heal(
@@ -291,7 +294,7 @@ def forecast(
         healing=healing or Healing(),
         rng=rng,
     )
-    period = objective.period.length / timedelta(minutes=1) if objective.period.rolling else None
+    period = rolling / MINUTE if rolling else None
     spent = _spent(ratios, minutes, held.load() / width, held.epsilon, period)
     left = remaining - spent
     if period is not None:
@@ -312,7 +315,7 @@ def _without_paths(held: BudgetFilter, budget: Budget, limit: float) -> BudgetFo
         reason = f"{budget.bad:g} failures, {budget.allowed:.4g} were allowed"
         return BudgetForecast("exhausted", reason, limit, p_exhaust=1.0)
     if held.load() <= 0:
-        return BudgetForecast("calm", f"no events in the last {LONG} buckets", limit)
+        return BudgetForecast("holds", f"no events in the last {LONG} buckets", limit)
     return None
 
 
@@ -438,7 +441,7 @@ def _told(
     etas = _crossings(left, minutes)
     within = np.sort(etas[etas <= limit])
     chance = float(within.size / etas.size)
-    said = BudgetForecast("calm", "", limit, chance, fan=_fan(left, minutes))
+    said = BudgetForecast("holds", "", limit, chance, fan=_fan(left, minutes))
     if within.size:
         said = replace(said, ladder=tuple(np.quantile(within, LADDER).tolist()))
     if burn < 1:
@@ -446,20 +449,20 @@ def _told(
         return replace(said, reason=reason)
     if chance < UNLIKELY:
         reason = f"{chance:.0%} of the paths use the budget up in {limit:.0f} min"
-        return replace(said, state="unlikely", reason=reason)
+        return replace(said, verdict="holds", reason=reason)
     levels = np.quantile(pool, LEVELS) if len(pool) >= POOL_MINIMUM else np.array(LEVELS)
     eta = dict(zip(LEVELS, np.quantile(within, np.clip(levels, 0, 1)).tolist(), strict=True))
     reason = (
         f"gone in {eta[0.5]:.0f} min, between {eta[0.1]:.0f} and {eta[0.9]:.0f} (80 %), "
         f"with a probability of {chance:.0%} within {limit:.0f} min"
     )
-    return replace(said, state="burning", reason=reason, eta=eta)
+    return replace(said, verdict="exhausts", reason=reason, eta=eta)
 
 
 def _fan(left: Floats, minutes: Floats) -> Fan:
     """About 25 times are enough for a chart's width."""
     shown = np.unique(np.linspace(0, len(minutes) - 1, 25).round().astype(int))
-    bands = np.quantile(left[:, shown], FAN_LEVELS, axis=0).T
+    bands = np.quantile(left[:, shown], LEVELS, axis=0).T
     return Fan(tuple(minutes[shown].tolist()), tuple(tuple(row) for row in bands.tolist()))
 
 
