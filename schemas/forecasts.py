@@ -21,10 +21,10 @@ class Eta(Record):
 
 
 class BudgetForecast(Record):
-    """When the error budget is gone. `minutes` is empty unless `verdict` is exhausts."""
+    """When the error budget is gone. `minutes` is there when some paths use it up."""
 
     objective: str
-    verdict: Literal["exhausts", "holds", "exhausted", "not enough data"]
+    verdict: Literal["burning", "unlikely", "calm", "exhausted", "not enough data"]
     reason: str
     left: float = Field(description="budget left now, ratio")
     burn: float
@@ -32,9 +32,9 @@ class BudgetForecast(Record):
     minutes: Eta | None = None
     horizon_minutes: float
     fan_minutes: tuple[float, ...] = Field(default=(), description="chart: minutes from now")
-    fan_low: tuple[float, ...] = Field(default=(), description="budget left, 10 % quantile")
+    fan_low: tuple[float, ...] = Field(default=(), description="budget left, 5 % of paths below")
     fan_mid: tuple[float, ...] = ()
-    fan_high: tuple[float, ...] = Field(default=(), description="budget left, 90 % quantile")
+    fan_high: tuple[float, ...] = Field(default=(), description="budget left, 95 % of paths below")
     record: str = Field(default="", description="id of the budget event it rests on")
 
 
