@@ -12,7 +12,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from schemas.errors import Rejected, Unavailable
-from streams.java import Child
+from streams.child import Child
 
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 90.0  # takes 1-4; the rest is for a machine busy with other work
