@@ -1,0 +1,40 @@
+"""The formats that raw topics may hold, by the names that settings give them.
+
+A format is a function from a batch of records to columns (streams/formats/columns.py). A
+new one is a file here and a line in `FORMATS`.
+"""
+
+from collections.abc import Mapping
+
+from streams.formats import json, remote_write, text
+from streams.formats.columns import Parser
+
+FORMATS: dict[str, Parser] = {
+    "json": json.parse,
+    "remote-write": remote_write.parse,
+    "remote-write-2": remote_write.parse_v2,
+    "text": text.parse,
+}
+HEADERS = ("sentinel-format", "x-prometheus-remote-write-version", "content-type")
+
+
+def format_of(headers: Mapping[str, str], otherwise: str) -> str:
+    """The format that a record's headers name, by lower-case header; else that of its topic.
+
+    `sentinel-format` is taken at its word, known or not. Content types that many formats
+    share, as application/json, say nothing.
+
+    >>> format_of({"x-prometheus-remote-write-version": "2.0.0"}, "json")
+    'remote-write-2'
+    """
+    if named := headers.get("sentinel-format"):
+        return named
+    content_type = headers.get("content-type", "").replace(" ", "")
+    if "proto=io.prometheus.write.v2.Request" in content_type:
+        return "remote-write-2"
+    if "proto=prometheus.WriteRequest" in content_type:
+        return "remote-write"
+    version = headers.get("x-prometheus-remote-write-version", "")
+    if version:
+        return "remote-write-2" if version.startswith("2.") else "remote-write"
+    return otherwise

@@ -1,0 +1,217 @@
+"""What a format makes of a batch of records: columns, refusals, counted omissions.
+
+Nothing vanishes: `Parsed.elements` is what came in, and every element is in exactly one
+of samples, lines, rejects and skips.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from streams.formats.limits import Limits
+from streams.formats.series import SeriesIndex
+
+Milliseconds = npt.NDArray[np.int64]
+
+ELEMENT = 1 << 40  # an origin is the record's index plus this times (its element's index + 1)
+LATEST = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z: what every reader can still show
+STALE = 0x7FF0000000000002  # Prometheus' NaN for "this series has ended"
+
+
+class Batch(NamedTuple):
+    """Records of one format, and the two clocks that their times are compared with."""
+
+    values: Sequence[bytes]
+    arrived: Milliseconds  # when each record reached Kafka: lateness is counted from here
+    now: Milliseconds  # no sample may be later than this, give or take the allowed skew
+    service: str = ""  # of records that name none; empty refuses those
+
+
+class Reading(NamedTuple):
+    """What outlives a batch: the limits, and the series known so far."""
+
+    limits: Limits
+    series: SeriesIndex
+
+
+class SampleColumns(NamedTuple):
+    """Samples in the order in which they came; `code` is the series' number in the index."""
+
+    code: npt.NDArray[np.int64]
+    at: Milliseconds
+    value: npt.NDArray[np.float64]
+
+
+class LineColumns(NamedTuple):
+    """Log lines in the order in which they came; `labels` are canonical label strings."""
+
+    service: list[str]
+    at: Milliseconds
+    severity: list[str]
+    text: list[str]
+    labels: list[str]
+
+
+class Reject(NamedTuple):
+    """A record, or `elements` of it, for the dead letters; one a record and rule."""
+
+    record: int
+    rule: str
+    reason: str
+    elements: int = 1
+
+
+class Parsed(NamedTuple):
+    """A batch, read."""
+
+    samples: SampleColumns
+    lines: LineColumns
+    rejects: list[Reject]
+    skips: Counter[str]  # left out on purpose, by reason: stale, nan, inf, ...
+
+    @property
+    def elements(self) -> int:
+        """How many elements came in."""
+        out = len(self.samples.code) + len(self.lines.service)
+        return out + sum(r.elements for r in self.rejects) + self.skips.total()
+
+
+Parser = Callable[[Batch, Reading], Parsed]
+
+
+@dataclass
+class Rows:
+    """What a parser fills while it walks through a batch; `settled` makes the columns."""
+
+    code: list[int] = field(default_factory=list)
+    at: list[Any] = field(default_factory=list)
+    value: list[Any] = field(default_factory=list)
+    origin: list[int] = field(default_factory=list)
+    service: list[str] = field(default_factory=list)
+    severity: list[str] = field(default_factory=list)
+    text: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    line_at: list[Any] = field(default_factory=list)
+    line_origin: list[int] = field(default_factory=list)
+    skips: Counter[str] = field(default_factory=Counter)
+    refused: dict[tuple[int, str], list[Any]] = field(default_factory=dict)  # -> reason, count
+
+    def refuse(self, origin: int, rule: str, reason: str) -> None:
+        """Note an element that will never work."""
+        element, index = divmod(origin, ELEMENT)
+        said = f"element {element - 1}: {reason}" if element else reason
+        self.refused.setdefault((index, rule), [said, 0])[1] += 1
+
+    def add_line(
+        self, origin: int, service: str, at: Any, severity: str, text: str, labels: str
+    ) -> None:
+        """Note a log line; `at` is whatever the time column's reader takes."""
+        self.line_origin.append(origin)
+        self.service.append(service)
+        self.line_at.append(at)
+        self.severity.append(severity)
+        self.text.append(text)
+        self.labels.append(labels)
+
+    def rejects(self) -> list[Reject]:
+        """The refusals, one a record and rule, in the records' order."""
+        return [
+            Reject(index, rule, reason if n == 1 else f"{reason} (and {n - 1} more like it)", n)
+            for (index, rule), (reason, n) in sorted(self.refused.items(), key=lambda i: i[0])
+        ]
+
+
+def timely(
+    at: Milliseconds, origin: npt.NDArray[np.int64], batch: Batch, rows: Rows, limits: Limits
+) -> npt.NDArray[np.bool_]:
+    """Which elements are neither impossible nor too old nor too far ahead; the others are refused.
+
+    `at` is epoch ms. What was given as an impossible time (-1) was refused before.
+    """
+    record = origin % ELEMENT
+    late = np.zeros(len(at), np.bool_)
+    early = np.zeros(len(at), np.bool_)
+    if limits.late_s:
+        late = batch.arrived[record] - at > limits.late_s * 1000
+    if limits.future_s:
+        early = at - batch.now[record] > limits.future_s * 1000
+    bad = (at < 0) | (late | early)
+    if not bad.any():
+        return ~bad
+    for i in np.flatnonzero(bad).tolist():
+        if at[i] < 0:
+            continue
+        if late[i]:
+            behind = (int(batch.arrived[record[i]]) - int(at[i])) / 1000
+            rows.refuse(
+                int(origin[i]), "too-late", f"{behind:.0f} s old, {limits.late_s:g} allowed"
+            )
+        else:
+            ahead = (int(at[i]) - int(batch.now[record[i]])) / 1000
+            rows.refuse(
+                int(origin[i]),
+                "in-the-future",
+                f"{ahead:.0f} s ahead, {limits.future_s:g} allowed",
+            )
+    return ~bad
+
+
+def finite(
+    value: npt.NDArray[np.float64], among: npt.NDArray[np.bool_], skips: Counter[str]
+) -> npt.NDArray[np.bool_]:
+    """Which of `among` are numbers; stale markers, other NaN and infinities are counted."""
+    good = np.isfinite(value)
+    if good.all():
+        return among
+    stale = value.view(np.uint64) == STALE
+    for name, which in (
+        ("stale", stale),
+        ("nan", np.isnan(value) & ~stale),
+        ("inf", np.isinf(value)),
+    ):
+        if count := int(np.count_nonzero(which & among)):
+            skips[name] += count
+    return among & good
+
+
+def settled(
+    rows: Rows,
+    sample_at: Milliseconds,
+    value: npt.NDArray[np.float64],
+    line_at: Milliseconds,
+    batch: Batch,
+    reading: Reading,
+) -> Parsed:
+    """The columns of a batch: times checked, numbers counted out, refusals merged.
+
+    `sample_at`, `value` and `line_at` are the rows' columns as numbers; a time of -1 is one
+    that was refused already.
+    """
+    limits = reading.limits
+    code = np.array(rows.code, np.int64)
+    keep = timely(sample_at, np.array(rows.origin, np.int64), batch, rows, limits)
+    keep = finite(value, keep, rows.skips)
+    if not keep.all():
+        code, sample_at, value = code[keep], sample_at[keep], value[keep]
+    lines = LineColumns(rows.service, line_at, rows.severity, rows.text, rows.labels)
+    stays = timely(line_at, np.array(rows.line_origin, np.int64), batch, rows, limits)
+    if not stays.all():
+        lines = _kept(lines, stays)
+    if len(code):
+        reading.series.touch(code, int(batch.now.max()))
+    return Parsed(SampleColumns(code, sample_at, value), lines, rows.rejects(), rows.skips)
+
+
+def _kept(lines: LineColumns, which: npt.NDArray[np.bool_]) -> LineColumns:
+    chosen = np.flatnonzero(which).tolist()
+    return LineColumns(
+        [lines.service[i] for i in chosen],
+        lines.at[which],
+        [lines.severity[i] for i in chosen],
+        [lines.text[i] for i in chosen],
+        [lines.labels[i] for i in chosen],
+    )

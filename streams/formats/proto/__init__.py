@@ -1,0 +1,1 @@
+"""Wire formats in protobuf; `generate.py` rewrites *_pb2.*."""

@@ -1,0 +1,159 @@
+"""Which series a sample belongs to, found by the bytes that it came with.
+
+Making a canonical label string costs some ten times what reading a sample does, and the
+same few thousand label sets come again and again. So each format looks up what it has at
+hand (label bytes as they arrived, a tuple of symbols) and only what was never seen is
+decoded, checked and named. Different spellings of one label set share a number.
+
+The index is bounded: series a service, series in all, and what has not been heard of for a
+while is forgotten, so that pods that come and go do not use up their service's share.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Hashable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.frames import canonical
+from streams.formats.limits import Limits, Refused
+
+INVALID = re.compile(r"[^a-zA-Z0-9_.:]")  # what a frame's label notation cannot carry
+SPELLINGS = 4  # keys that one series may have on average before all are forgotten
+
+
+def named(name: str) -> str:
+    """A metric's or label's name with every character that the notation lacks as `_`.
+
+    >>> named("app.kubernetes.io/name"), named("5xx")
+    ('app.kubernetes.io_name', '_5xx')
+    """
+    name = INVALID.sub("_", name)
+    return name if name[:1].isalpha() or name[:1] == "_" else f"_{name}"
+
+
+def checked(labels: Mapping[str, str], limits: Limits) -> dict[str, str]:
+    """The labels with names as frames write them, empty ones left out.
+
+    Raises Refused for too many, too long or two that become one.
+    """
+    if len(labels) > limits.labels:
+        raise Refused("too-many-labels", f"{len(labels)} labels, {limits.labels} allowed")
+    clean: dict[str, str] = {}
+    for name, value in labels.items():
+        if not value:
+            continue  # Prometheus: an empty label is one that is not there
+        if not name or len(name.encode()) > limits.label_name_bytes:
+            raise Refused("bad-label", f"a label's name has {len(name.encode())} bytes")
+        if len(value) * 4 > limits.label_value_bytes:
+            size = len(value.encode())
+            if size > limits.label_value_bytes:
+                raise Refused("label-too-long", f"label {name!r} has {size} bytes")
+        key = named(name)
+        if key in clean:
+            raise Refused("bad-label", f"two labels are both {key!r}")
+        clean[key] = value
+    return clean
+
+
+def service_of(labels: Mapping[str, str], limits: Limits, otherwise: str) -> str:
+    """The service that the labels name. Raises Refused when nothing does."""
+    service = next((labels[name] for name in limits.services if labels.get(name)), otherwise)
+    if not service:
+        raise Refused("no-service", f"none of {', '.join(limits.services)} is there")
+    return service
+
+
+class SeriesIndex:
+    """Numbers for series, and the way back to their names and services."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self.codes: dict[Hashable, int] = {}  # whatever a format looks up -> number
+        self.names: list[str] = []
+        self.services: list[str] = []
+        self._by_name: dict[str, int] = {}
+        self._service_codes: dict[str, int] = {}
+        self._series: Counter[str] = Counter()
+        self._of = np.zeros(1024, np.int32)  # number -> number of its service
+        self._seen = np.zeros(1024, np.int64)  # number -> epoch ms
+        self._swept = 0
+
+    def __len__(self) -> int:
+        """How many series are known."""
+        return len(self.names)
+
+    def learn(
+        self, key: Hashable, metric: str, labels: Mapping[str, str], service: str, now: int
+    ) -> int:
+        """The number of a series that `codes` does not have under `key` yet.
+
+        `service` is what the record says beside its labels, or empty; `now` is epoch ms.
+        Raises Refused.
+        """
+        limits = self._limits
+        if not metric or len(metric.encode()) > limits.label_name_bytes:
+            raise Refused("bad-metric", f"the metric's name has {len(metric.encode())} bytes")
+        clean = checked(labels, limits)
+        clean["service"] = service_of(clean, limits, service)
+        if len(clean["service"].encode()) > limits.label_value_bytes:
+            raise Refused("label-too-long", "the service's name is too long")
+        name = canonical(named(metric), clean)
+        code = self._by_name.get(name)
+        if code is None:
+            code = self._new(name, clean["service"], now)
+        if len(self.codes) < SPELLINGS * limits.series:  # beyond, only slower
+            self.codes[key] = code
+        return code
+
+    def _new(self, name: str, service: str, now: int) -> int:
+        limits = self._limits
+        if self._series[service] >= limits.series_per_service:
+            raise Refused(
+                "too-many-series", f"{service} has {self._series[service]} series already"
+            )
+        if len(self.names) >= limits.series:
+            raise Refused("too-many-series", f"{len(self.names)} series already")
+        code = len(self.names)
+        if code == len(self._of):
+            self._of = np.concatenate([self._of, np.zeros_like(self._of)])
+            self._seen = np.concatenate([self._seen, np.zeros_like(self._seen)])
+        self.names.append(name)
+        self._by_name[name] = code
+        self._series[service] += 1
+        if service not in self._service_codes:
+            self._service_codes[service] = len(self.services)
+            self.services.append(service)
+        self._of[code] = self._service_codes[service]
+        self._seen[code] = now
+        return code
+
+    def service_codes(self, code: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+        """Numbers, into `services`, of the series' services."""
+        return self._of[code]
+
+    def touch(self, code: npt.NDArray[np.int64], now: int) -> None:
+        """Note that these series were heard of at `now`, epoch ms."""
+        self._seen[code] = now
+
+    def sweep(self, now: int) -> bool:
+        """Forget idle series when it is time to; numbers handed out before are void then."""
+        idle = int(self._limits.series_idle_s * 1000)
+        self._swept = self._swept or now
+        if now - self._swept < idle / 4:
+            return False
+        self._swept = now
+        kept = np.flatnonzero(self._seen[: len(self.names)] > now - idle).tolist()
+        if len(kept) == len(self.names):
+            return False
+        old = [(self.names[i], self.services[self._of[i]], int(self._seen[i])) for i in kept]
+        self.codes.clear()
+        self.names.clear()
+        self.services.clear()
+        self._by_name.clear()
+        self._service_codes.clear()
+        self._series.clear()
+        for name, service, seen in old:
+            self._new(name, service, seen)
+        return True

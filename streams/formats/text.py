@@ -1,0 +1,61 @@
+"""Plain text: one log line a record, or several separated by newlines.
+
+A line has the time that it begins with, if that is RFC 3339 with a zone, else the time at
+which its record reached Kafka; the severity that it states near its start; and the service
+that settings name for the topic, because plain text names none itself.
+"""
+
+import re
+
+import numpy as np
+
+from streams.formats.columns import ELEMENT, Batch, Parsed, Reading, Rows, settled
+from streams.formats.severity import stated
+from streams.formats.times import epoch_ms, one
+
+STAMP = re.compile(r"\W?(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d))")
+NOTHING = np.zeros(0)
+
+
+def parse(batch: Batch, reading: Reading) -> Parsed:
+    """Read a batch of records."""
+    rows = Rows()
+    for index, raw in enumerate(batch.values):
+        if len(raw) > (limit := reading.limits.record_bytes):
+            rows.refuse(index, "too-large", f"{len(raw)} bytes, {limit} allowed")
+        elif not raw.strip():
+            rows.refuse(index, "empty", "the record is empty")
+        elif not batch.service:
+            rows.refuse(index, "no-service", "plain text names no service, nor do the settings")
+        elif raw.count(b"\n") > reading.limits.elements:
+            rows.refuse(index, "too-many-elements", f"over {reading.limits.elements} lines")
+        else:
+            _record(index, raw, batch, reading, rows)
+    at = epoch_ms(rows.line_at, lambda i, why: rows.refuse(rows.line_origin[i], "bad-time", why))
+    return settled(rows, NOTHING.astype(np.int64), NOTHING, at, batch, reading)
+
+
+def _record(index: int, raw: bytes, batch: Batch, reading: Reading, rows: Rows) -> None:
+    lines = [line for line in raw.splitlines() if line.strip()]
+    for element, line in enumerate(lines):
+        origin = index if len(lines) == 1 else index + ELEMENT * (element + 1)
+        if len(line) > (limit := reading.limits.text_bytes):
+            rows.refuse(origin, "line-too-long", f"{len(line)} bytes, {limit} allowed")
+            continue
+        try:
+            text = line.decode()
+        except UnicodeDecodeError as error:
+            rows.refuse(origin, "bad-utf8", f"not UTF-8: {error.reason} at byte {error.start}")
+            continue
+        at = _stamp(text, int(batch.arrived[index]))
+        rows.add_line(origin, batch.service, at, stated(text), text, "{}")
+
+
+def _stamp(text: str, otherwise: int) -> int:
+    found = STAMP.match(text)
+    if not found:
+        return otherwise
+    try:
+        return one(found[1].replace(",", "."))
+    except ValueError:  # looked like a time, as 2026-13-45 does
+        return otherwise

@@ -1,0 +1,99 @@
+"""Times as producers write them, a column at once: epoch numbers of any unit, or RFC 3339.
+
+A number's unit is told by its magnitude: below 1e11 it is seconds (1e11 s is the year 5138),
+below 1e14 ms, below 1e17 us, above ns.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from streams.formats.columns import LATEST
+
+SECONDS, MILLIS, MICROS = 10**11, 10**14, 10**17  # the first number that is of the next unit
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NANOSECONDS = pa.timestamp("ns", tz="UTC")
+
+
+def epoch_ms(column: Sequence[Any], refuse: Callable[[int, str], None]) -> npt.NDArray[np.int64]:
+    """A column of times as epoch ms, UTC; `refuse(i, reason)` for what is none, and -1 there."""
+    if not column:
+        return np.zeros(0, np.int64)
+    try:
+        if isinstance(column[0], str):
+            return _checked(_strings(column))
+        return _checked(_numbers(np.array(column)))
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        return _one_by_one(column, refuse)
+
+
+def _strings(column: Sequence[str]) -> npt.NDArray[np.int64]:
+    stamps = pa.array(column, pa.string()).cast(NANOSECONDS).cast(pa.int64())
+    return np.asarray(stamps.to_numpy(zero_copy_only=False) // 1_000_000, np.int64)
+
+
+def _numbers(column: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    if column.dtype == np.int64:
+        unit = np.searchsorted([SECONDS, MILLIS, MICROS], column, side="right")
+        whole = np.choose(unit, [column * 1000, column, column // 1000, column // 1_000_000])
+        return whole.astype(np.int64)
+    if column.dtype == np.float64:
+        unit = np.searchsorted([SECONDS, MILLIS, MICROS], column, side="right")
+        scale = np.array([1e3, 1.0, 1e-3, 1e-6])[unit]
+        return np.asarray(np.rint(column * scale), np.float64).astype(np.int64)
+    raise TypeError(f"not times: {column.dtype}")
+
+
+def _checked(at: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    if at.min() < 0 or at.max() > LATEST:
+        raise ValueError("out of range")
+    return at
+
+
+def _one_by_one(column: Sequence[Any], refuse: Callable[[int, str], None]) -> npt.NDArray[np.int64]:
+    result = np.full(len(column), -1, np.int64)
+    for i, given in enumerate(column):
+        try:
+            result[i] = one(given)
+        except (ValueError, OverflowError, TypeError) as error:
+            refuse(i, f"time {given!r:.60}: {error}")
+    return result
+
+
+def one(given: Any) -> int:
+    """One time as epoch ms. Raises ValueError or TypeError, saying why.
+
+    >>> one("2026-01-02T03:04:05.678Z"), one(1767323045), one(1767323045678901234)
+    (1767323045678, 1767323045000, 1767323045678)
+    """
+    if isinstance(given, bool) or not isinstance(given, int | float | str):
+        raise TypeError("missing" if given is None else "neither a number nor text")
+    if isinstance(given, str):
+        at = _moment(given)
+    elif isinstance(given, int):
+        at = _whole(given)
+    else:
+        scale = (
+            1e3 if given < SECONDS else 1 if given < MILLIS else 1e-3 if given < MICROS else 1e-6
+        )
+        at = round(given * scale)
+    if not 0 <= at <= LATEST:
+        raise ValueError("before 1970 or after 9999")
+    return at
+
+
+def _whole(given: int) -> int:
+    if given < SECONDS:
+        return given * 1000
+    return given if given < MILLIS else given // 1000 if given < MICROS else given // 1_000_000
+
+
+def _moment(given: str) -> int:
+    moment = datetime.fromisoformat(given)
+    if moment.tzinfo is None:
+        raise ValueError("has no time zone")
+    return (moment - EPOCH) // timedelta(milliseconds=1)
