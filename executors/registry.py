@@ -1,0 +1,23 @@
+"""Every executor, once: the registry, the settings type and the list of choices in one."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, assert_never
+
+from pydantic import Field
+
+from executors.executor import Executor
+from executors.http import Http, HttpSettings
+from executors.off import Off, OffSettings
+
+AnyExecutor = Annotated[OffSettings | HttpSettings, Field(discriminator="backend")]
+
+
+def make(settings: OffSettings | HttpSettings, clock: Callable[[], datetime]) -> Executor:
+    """The executor of these settings."""
+    match settings:
+        case OffSettings():
+            return Off(settings)
+        case HttpSettings():
+            return Http(settings, clock)
+    assert_never(settings)
