@@ -63,7 +63,7 @@ class Past(NamedTuple):
     """5-minute means; NaN where nothing was seen."""
 
     start: float  # epoch seconds of the first
-    values: Floats
+    means: Floats
 
 
 class Forecast(NamedTuple):
@@ -112,7 +112,7 @@ class Profile:
         """Expected load, between the middles of two hours; NaN where neither was seen."""
         # the middle of a step's hour lies 5.5 steps after the hour's first step
         before, share = divmod((step % WEEK) - 5.5, SLOT)
-        low = self._hour(_slot(step) if share < 0 else int(before) % 168)
+        low = self._hour(int(before) % 168)
         high = self._hour((int(before) + 1) % 168)
         if np.isnan(low) or np.isnan(high):
             return high if np.isnan(low) else low
@@ -427,7 +427,7 @@ def fit_prophet(past: Past, seed: int = 1) -> ProphetFit:
     Takes half a second to a few and starts a process of its own: run it beside the stream.
     Raises `Rejected` under two days of history, `Unavailable` if the optimiser fails.
     """
-    known = np.isfinite(past.values)
+    known = np.isfinite(past.means)
     if known.sum() < PROPHET_MINIMUM:
         raise Rejected(
             f"not enough data: {known.sum()} of {PROPHET_MINIMUM} 5-minute means, two days"
@@ -436,7 +436,7 @@ def fit_prophet(past: Past, seed: int = 1) -> ProphetFit:
     import pandas as pd  # noqa: PLC0415 - three seconds with Prophet, and only a fit needs them
     from prophet import Prophet  # noqa: PLC0415 - as above
 
-    times = past.start + STEP * np.arange(known.size)
+    times: Floats = past.start + STEP * np.arange(known.size, dtype=float)
     model = Prophet(
         growth="flat",
         daily_seasonality=False,
@@ -445,9 +445,9 @@ def fit_prophet(past: Past, seed: int = 1) -> ProphetFit:
         uncertainty_samples=0,
     )
     model.add_seasonality(name="daily", period=1, fourier_order=20)
-    grid = times[-1] + STEP * np.arange(1 - DAY, DAY + 1)
+    grid: Floats = times[-1] + STEP * np.arange(1 - DAY, DAY + 1, dtype=float)
     try:
-        model.fit(pd.DataFrame({"ds": _dates(times[known]), "y": past.values[known]}), seed=seed)
+        model.fit(pd.DataFrame({"ds": _dates(times[known]), "y": past.means[known]}), seed=seed)
         expected = model.predict(pd.DataFrame({"ds": _dates(grid)}))["yhat"].to_numpy(float)
     except (RuntimeError, ValueError, OSError) as error:
         raise Unavailable(f"Prophet did not fit: {error}") from error
@@ -479,19 +479,31 @@ def _unpacked(data: Mapping[str, str]) -> NDArray[Any]:
 
 def _track_dict(track: Track) -> dict[str, Any]:
     reaches = [
-        {k: _packed(v) if isinstance(v, np.ndarray) else v for k, v in vars(reach).items()}
-        for reach in track.reaches
+        {name: _jsonable(part) for name, part in vars(reach).items()} for reach in track.reaches
     ]
     return {
-        "deviation": track.deviation,
+        "deviation": _jsonable(track.deviation),
         "deviations": _packed(track.deviations),
         "reaches": reaches,
     }
 
 
+def _jsonable(part: Any) -> Any:
+    """Arrays packed, and the unknown as null: NaN is no JSON."""
+    if isinstance(part, np.ndarray):
+        return _packed(part)
+    return None if np.isnan(part) else part
+
+
+def _restored(part: Any) -> Any:
+    if isinstance(part, dict):
+        return _unpacked(part)
+    return np.nan if part is None else part
+
+
 def _track(data: Mapping[str, Any]) -> Track:
-    reaches = tuple(
-        Reach(**{k: _unpacked(v) if isinstance(v, dict) else v for k, v in reach.items()})
-        for reach in data["reaches"]
-    )
-    return Track(data["deviation"], _unpacked(data["deviations"]), reaches)
+    reaches = []
+    for saved in data["reaches"]:
+        parts: dict[str, Any] = {name: _restored(part) for name, part in saved.items()}
+        reaches.append(Reach(**parts))
+    return Track(_restored(data["deviation"]), _unpacked(data["deviations"]), tuple(reaches))
