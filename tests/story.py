@@ -59,10 +59,12 @@ class Script:
 
     @property
     def ident(self) -> str:
+        """The incident that it is about."""
         return f"inc-{derive(self.name)[:12]}"
 
     @property
     def group(self) -> str:
+        """Its correlation group."""
         return f"{self.service}-group"
 
     def positions(self, first: int = 0) -> list[tuple[Event, Stood]]:
@@ -73,6 +75,7 @@ class Script:
         ]
 
     def anomaly(self, seconds: float, *, change: str = "opened", number: int = 1) -> Anomaly:
+        """Errors far above expected, or their end."""
         at = START + timedelta(seconds=seconds)
         return self.say(  # type: ignore[no-any-return]
             Anomaly(
@@ -100,12 +103,14 @@ class Script:
         )
 
     def signal(self, anomaly: Anomaly) -> Signal:
+        """The anomaly as its incident knows it."""
         names = set(Signal.model_fields) - {"score", "cleared_at", "record"}
         copied = {name: getattr(anomaly, name) for name in names}
         cleared = anomaly.at if anomaly.change == "cleared" else None
         return Signal(**copied, score=anomaly.raw, cleared_at=cleared, record=anomaly.id)
 
     def incident(self, seconds: float, *anomalies: Anomaly, **changes: Any) -> Incident:
+        """The incident after a change."""
         at = START + timedelta(seconds=seconds)
         values: dict[str, Any] = {
             "change": "opened",
@@ -130,6 +135,7 @@ class Script:
         )
 
     def budget(self, seconds: float, *, left: float = 0.61, burn: float = 18.4) -> Budget:
+        """A closed bucket."""
         at = START + timedelta(seconds=seconds)
         return self.say(  # type: ignore[no-any-return]
             Budget(
@@ -151,6 +157,7 @@ class Script:
         )
 
     def budget_forecast(self, budget: Budget) -> BudgetForecast:
+        """When that budget is gone."""
         return BudgetForecast(
             objective=budget.objective,
             verdict="burning",
@@ -168,6 +175,7 @@ class Script:
         )
 
     def forecast(self, seconds: float, incident: Incident, budget: Budget) -> Forecast:
+        """What to expect."""
         return self.say(  # type: ignore[no-any-return]
             Forecast(
                 at=START + timedelta(seconds=seconds),
@@ -191,6 +199,7 @@ class Script:
         )
 
     def plan(self, seconds: float, forecast: Forecast, **changes: Any) -> Plan:
+        """A proposal of one step."""
         scale = Action.of("kubernetes", {"kind": "scale", "replicas": 6})
         values: dict[str, Any] = {
             "runbook": "scale-out",
@@ -234,6 +243,7 @@ class Script:
         return self.say(plan.model_copy(update={"hash": plan_hash(plan)}), forecast)  # type: ignore[no-any-return]
 
     def decision(self, seconds: float, plan: Plan, effect: str = "allow", **more: Any) -> Decision:
+        """What policy said."""
         values: dict[str, Any] = {
             "rules": (Rule(id="risk.low", effect=effect, reason="risk low in production"),),  # type: ignore[arg-type]
             "constraints": (Constraint(name="step_timeout_s", value="20"),),
@@ -246,6 +256,7 @@ class Script:
         return self.say(event, plan)  # type: ignore[no-any-return]
 
     def approval(self, seconds: float, plan: Plan, answer: str = "approve") -> Approval:
+        """A person's answer."""
         return self.say(  # type: ignore[no-any-return]
             Approval(
                 at=START + timedelta(seconds=seconds),
@@ -260,6 +271,7 @@ class Script:
         )
 
     def approved(self, seconds: float, decision: Decision, *approvals: Approval) -> Approved:
+        """The plan may run."""
         return self.say(  # type: ignore[no-any-return]
             Approved(
                 at=START + timedelta(seconds=seconds),
@@ -277,6 +289,7 @@ class Script:
     def result(
         self, seconds: float, approved: Approved, phase: str, status: str, **more: Any
     ) -> StepResult:
+        """What a phase of a step, or the run, came to."""
         run = phase == "run"
         values: dict[str, Any] = {
             "detail": f"{phase} {status}",
@@ -302,6 +315,7 @@ class Script:
         )
 
     def outcome(self, seconds: float, result: str, cause: Event | None, **more: Any) -> Outcome:
+        """A turn in how it ends."""
         values: dict[str, Any] = {"final": True, "by": "verify", "reason": "as said", **more}
         return self.say(  # type: ignore[no-any-return]
             Outcome(

@@ -16,7 +16,7 @@ from pathlib import Path
 UNPRIVILEGED = "nobody"
 
 
-class PostgresMissing(RuntimeError):
+class PostgresMissing(RuntimeError):  # noqa: N818 - a state of the machine
     """No server could be started; the message says why and what to do."""
 
 

@@ -137,7 +137,7 @@ def test_an_incident_is_found_by_the_start_of_its_id(store: Store) -> None:
     wanted = scripts[0].ident
     assert store.incident(wanted[:9]).incident.incident == wanted
     assert store.incident(wanted.removeprefix("inc-")[:5]).incident.incident == wanted
-    with pytest.raises(Rejected, match="may mean several: inc-.*, inc-.*, inc-"):
+    with pytest.raises(Rejected, match=r"may mean several: inc-.*, inc-.*, inc-"):
         store.incident("inc-")
     with pytest.raises(Rejected, match=f"no incident.*{wanted}"):
         store.incident(wanted[:-1] + "~")
@@ -313,7 +313,11 @@ def test_a_server_that_dies_within_a_transaction_keeps_nothing_of_it(postgres: P
     try:
         asyncio.run(store.write([]))
         writer = store._writing()
-        with pytest.raises(Unavailable), translated(writer), writer.begin() as connection:
+        with (  # noqa: PT012 - the commit, at the end, is what fails
+            pytest.raises(Unavailable),
+            translated(writer),
+            writer.begin() as connection,
+        ):
             connection.execute(text("INSERT INTO catalogue VALUES ('a', 'b', 'c', now(), 'd')"))
             postgres.stop("immediate")
             postgres.start()
