@@ -15,6 +15,7 @@ Sources: Taylor and Letham, "Forecasting at Scale", 2018 (Prophet); Gibbs and Ca
 """
 
 import logging
+import warnings
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -308,7 +309,7 @@ class LoadState:
             return replace(self, fit=fit)
         track, deviation, deviations = self.tracks["prophet"], np.nan, []
         for step in range(self.last - DAY + 1, self.last + 1):
-            residual = self.values[step - self.last - 1] - fit.at(step)
+            residual = float(self.values[step - self.last - 1]) - fit.at(step)
             deviation = _followed(deviation, residual)
             deviations.append(deviation if np.isfinite(residual) else np.nan)
         moved = replace(track, deviation=deviation, deviations=np.array(deviations[-REACH:]))
@@ -437,6 +438,8 @@ def fit_prophet(past: Past, seed: int = 1) -> ProphetFit:
     from prophet import Prophet  # noqa: PLC0415 - as above
 
     times: Floats = past.start + STEP * np.arange(known.size, dtype=float)
+    grid: Floats = times[-1] + STEP * np.arange(1 - DAY, DAY + 1, dtype=float)
+    seen = pd.DataFrame({"ds": _dates(times[known]), "y": past.means[known]})
     model = Prophet(
         growth="flat",
         daily_seasonality=False,
@@ -445,13 +448,16 @@ def fit_prophet(past: Past, seed: int = 1) -> ProphetFit:
         uncertainty_samples=0,
     )
     model.add_seasonality(name="daily", period=1, fourier_order=20)
-    grid: Floats = times[-1] + STEP * np.arange(1 - DAY, DAY + 1, dtype=float)
     try:
-        model.fit(pd.DataFrame({"ds": _dates(times[known]), "y": past.means[known]}), seed=seed)
-        expected = model.predict(pd.DataFrame({"ds": _dates(grid)}))["yhat"].to_numpy(float)
+        with warnings.catch_warnings():
+            # Prophet's own use of pandas; ours would be heard at the lines above.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            model.fit(seen, seed=seed)
+            told = model.predict(pd.DataFrame({"ds": _dates(grid)}))
     except (RuntimeError, ValueError, OSError) as error:
         raise Unavailable(f"Prophet did not fit: {error}") from error
-    return ProphetFit(float(grid[0]), float(STEP), tuple(expected.tolist()), int(known.sum()))
+    expected = tuple(told["yhat"].to_numpy(float).tolist())
+    return ProphetFit(float(grid[0]), float(STEP), expected, int(known.sum()))
 
 
 def _hushed() -> None:
