@@ -30,6 +30,11 @@ class Batch(NamedTuple):
     now: Milliseconds  # no sample may be later than this, give or take the allowed skew
     service: str = ""  # of records that name none; empty refuses those
 
+    def only(self, i: int) -> "Batch":
+        """The batch of one record."""
+        one = slice(i, i + 1)
+        return Batch(self.values[one], self.arrived[one], self.now[one], self.service)
+
 
 class Reading(NamedTuple):
     """What outlives a batch: the limits, and the series known so far."""
@@ -215,3 +220,28 @@ def _kept(lines: LineColumns, which: npt.NDArray[np.bool_]) -> LineColumns:
         [lines.text[i] for i in chosen],
         [lines.labels[i] for i in chosen],
     )
+
+
+def nothing() -> SampleColumns:
+    """No samples."""
+    return SampleColumns(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+
+
+def refused(records: int, rule: str, reason: str) -> Parsed:
+    """A batch of `records` of which nothing can be read."""
+    rejects = [Reject(i, rule, reason) for i in range(records)]
+    return Parsed(nothing(), LineColumns([], np.zeros(0, np.int64), [], [], []), rejects, Counter())
+
+
+def joined(parts: Sequence[Parsed]) -> Parsed:
+    """Batches of one record each as one batch."""
+    samples = SampleColumns(*map(np.concatenate, zip(*(p.samples for p in parts), strict=True)))
+    texts = (
+        [row for part in parts for row in getattr(part.lines, column)]
+        for column in ("service", "severity", "text", "labels")
+    )
+    service, severity, text, labels = texts
+    line_at = np.concatenate([part.lines.at for part in parts])
+    rejects = [r._replace(record=i) for i, part in enumerate(parts) for r in part.rejects]
+    skips: Counter[str] = sum((part.skips for part in parts), Counter())
+    return Parsed(samples, LineColumns(service, line_at, severity, text, labels), rejects, skips)

@@ -1,0 +1,376 @@
+"""Read, transform, write, exactly once: Kafka transactions that hold records and offsets.
+
+What is written and how far was read land together or not at all. The group's metadata go
+with the offsets (KIP-447), so a worker that has lost its partitions cannot commit for them,
+whatever its name; and a worker of the same name that starts later fences the older one.
+
+A transaction that fails is aborted and its records are read again. Before partitions are
+handed over, the open transaction is committed, or aborted if that does not work.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Self, TypeVar
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
+
+from schemas.errors import Rejected, SentinelError, Unavailable
+from streams.connection import KafkaSettings
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+LARGEST_MESSAGE = 8 * 1024 * 1024  # bytes; what our topics of frames and letters take
+CALL_S = 10.0  # one attempt at a call to the brokers
+PATIENCE_S = 10.0  # for brokers that are away while we are asked to stop
+SAY_EVERY_S = 5.0  # "still trying" in the log
+FENCED = {
+    KafkaError._FENCED,  # noqa: SLF001 - librdkafka's own errors have such names
+    KafkaError.PRODUCER_FENCED,
+    KafkaError.INVALID_PRODUCER_EPOCH,
+}
+FORBIDDEN = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    KafkaError._INVALID_ARG,  # noqa: SLF001 - as above
+}  # trying again changes nothing
+
+
+class FencedError(SentinelError):
+    """Another worker has taken our name: this one must stop."""
+
+
+class ExactlyOnce:
+    """A consumer and a producer whose commits are one.
+
+    `ended(committed)` is called whenever a transaction ends. Not for several threads, but
+    for `stop`, which another one may set.
+    """
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        *,
+        group: str,
+        name: str,
+        topics: list[str],
+        stop: threading.Event,
+        ended: Callable[[bool], None],
+        start: str = "earliest",
+        consumer: dict[str, Any] | None = None,
+        producer: dict[str, Any] | None = None,
+    ) -> None:
+        self._topics, self._stop, self._ended = topics, stop, ended
+        self._latest = start == "latest"
+        self._transactional_id = f"{kafka.prefix}{name}"
+        shared = kafka.confluent() | {"error_cb": self._noted}
+        self._consumer = Consumer(
+            shared
+            | {
+                "group.id": f"{kafka.prefix}{group}",
+                "client.id": self._transactional_id,
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": start,
+                "partition.assignment.strategy": "cooperative-sticky",
+                # Default queueing made a consumer of uncompressed topics five times slower.
+                "queued.min.messages": 10_000_000,
+                "fetch.queue.backoff.ms": 5,
+            }
+            | (consumer or {}),
+            logger=log,
+        )
+        self._producer = Producer(
+            shared
+            | {
+                "transactional.id": self._transactional_id,
+                "client.id": self._transactional_id,
+                "compression.type": "lz4",
+                "linger.ms": 5,
+                "message.max.bytes": LARGEST_MESSAGE,
+                "queue.buffering.max.kbytes": 256 * 1024,
+            }
+            | (producer or {}),
+            logger=log,
+        )
+        self._next: dict[tuple[str, int], int] = {}  # what is read next, open transaction included
+        self._start: dict[tuple[str, int], int] = {}  # where we began, for want of a commit
+        self._touched: set[tuple[str, int]] = set()  # read from in the open transaction
+        self._began = 0.0  # monotonic; 0: none is open
+        self._rewind = False
+        self._last_error, self._said = "", 0.0
+
+    def __enter__(self) -> Self:
+        self._insist("reach the transaction coordinator", self._producer.init_transactions)
+        self._consumer.subscribe(
+            self._topics,
+            on_assign=self._assigned,
+            on_revoke=self._revoked,
+            on_lost=self._lost,
+        )
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self.commit()
+            elif self._began:  # half done: closing the consumer must not commit it
+                self._began = 0.0
+                self._producer.abort_transaction(CALL_S)
+        except KafkaException as error:  # the brokers abort it when its time is over
+            log.warning("could not abort: %s", error.args[0].str())
+        finally:
+            self._consumer.close()
+
+    @property
+    def age_s(self) -> float:
+        """How long the transaction has been open; 0 when none is."""
+        return time.monotonic() - self._began if self._began else 0.0
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions a topic has. Raises Rejected when it does not exist."""
+        metadata = self._insist(
+            "reach the brokers", lambda timeout: self._producer.list_topics(topic, timeout)
+        )
+        found = metadata.topics[topic]
+        if found.error or not found.partitions:
+            raise Rejected(f"topic {topic} does not exist: run `sentinel topics create`")
+        return len(found.partitions)
+
+    def consume(self, most: int, timeout: float) -> list[Any]:
+        """The next records, none read before; opens a transaction when there are some."""
+        if self._rewind:
+            if self._began:
+                self._abort()
+            self._go_back()
+        polled = self._consumer.consume(most, timeout)
+        self._producer.poll(0)
+        if self._rewind:  # a transaction was aborted meanwhile: these come after what it held
+            return []
+        fresh = [message for message in polled if self._fresh(message)]
+        if fresh and not self._began:
+            self._producer.begin_transaction()
+            self._began = time.monotonic()
+        for message in fresh:
+            place = message.topic(), message.partition()
+            self._next[place] = message.offset() + 1
+            self._touched.add(place)
+        return fresh
+
+    def produce(
+        self,
+        topic: str,
+        value: bytes,
+        *,
+        key: bytes,
+        partition: int = -1,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        """Write a record in the open transaction."""
+        while True:
+            try:
+                self._producer.produce(
+                    topic, value, key=key, partition=partition, headers=headers or {}
+                )
+            except BufferError:  # the local queue is full: let it drain
+                self._still_trying("write")
+                self._producer.poll(0.1)
+            except KafkaException as error:
+                if not self._abortable(error):
+                    raise
+                self._rewind = True
+                return
+            else:
+                return
+
+    def commit(self) -> bool:
+        """End the open transaction; False when it was aborted and its records come again."""
+        if not self._began:
+            return True
+        if self._rewind:
+            self._abort()
+            return False
+        try:
+            self._in_transaction("commit", self._send_offsets)
+            self._in_transaction("commit", self._producer.commit_transaction)
+        except _AbortError:
+            self._abort()
+            return False
+        self._close(committed=True)
+        return True
+
+    def lag(self) -> dict[tuple[str, int], int]:
+        """Records not yet read, by partition, as far as is known here."""
+        result = {}
+        for (topic, partition), offset in self._next.items():
+            _, high = self._consumer.get_watermark_offsets(
+                TopicPartition(topic, partition), cached=True
+            )
+            if offset >= 0 and high >= 0:
+                result[topic, partition] = max(0, high - offset)
+        return result
+
+    def _fresh(self, message: Any) -> bool:
+        if error := message.error():
+            log.warning("reading %s: %s", message.topic(), error.str())
+            return False
+        expected = self._next.get((message.topic(), message.partition()))
+        return expected is not None and message.offset() >= expected
+
+    def _send_offsets(self, timeout: float) -> None:
+        offsets = [TopicPartition(t, p, self._next[t, p]) for t, p in sorted(self._touched)]
+        metadata = self._consumer.consumer_group_metadata()
+        self._producer.send_offsets_to_transaction(offsets, metadata, timeout)
+
+    def _close(self, *, committed: bool) -> None:
+        self._began = 0.0
+        self._touched.clear()
+        self._ended(committed)
+
+    def _abort(self) -> None:
+        log.warning("transaction aborted, its records will be read again: %s", self._last_error)
+        self._rewind = True
+        self._in_transaction("abort", self._producer.abort_transaction)
+        self._close(committed=False)
+
+    def _go_back(self) -> None:
+        """Read on from what is committed, in every partition that is ours."""
+        for place in self._positions(self._consumer.assignment()):
+            self._next[place.topic, place.partition] = place.offset
+            self._insist("go back", partial(self._seek, place))
+        self._rewind = False
+
+    def _seek(self, place: TopicPartition, _timeout: float) -> None:
+        self._consumer.seek(place)
+
+    def _positions(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
+        """Where to read on: what is committed, else where we began."""
+        if not partitions:
+            return []
+        # Waits for a dead worker's open transaction to be decided: the offsets may be in it.
+        places = self._insist(
+            "read committed offsets",
+            lambda timeout: self._consumer.committed(partitions, timeout=timeout),
+        )
+        for place in places:
+            if place.error:
+                raise Unavailable(f"offsets of {place.topic}: {place.error.str()}")
+            if place.offset < 0:
+                place.offset = self._beginning(place)
+        return places  # type: ignore[no-any-return]
+
+    def _beginning(self, place: TopicPartition) -> int:
+        known = self._start.get((place.topic, place.partition))
+        if known is not None:
+            return known
+        if not self._latest:
+            return int(OFFSET_BEGINNING)
+        _, high = self._insist(
+            "find the end", lambda t: self._consumer.get_watermark_offsets(place, timeout=t)
+        )
+        return int(high)
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        places = self._positions(partitions)
+        for place in places:
+            self._start[place.topic, place.partition] = place.offset
+            self._next[place.topic, place.partition] = place.offset
+        consumer.incremental_assign(places)
+        log.info("reading %s", _listed(partitions) or "nothing yet")
+
+    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self.commit()
+        self._forget(partitions)
+        consumer.incremental_unassign(partitions)
+        log.info("handing over %s", _listed(partitions))
+
+    def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if self._began:
+            self._last_error = "the partitions were given to another worker"
+            self._abort()
+        self._forget(partitions)
+        consumer.incremental_unassign(partitions)
+        log.warning("lost %s", _listed(partitions))
+
+    def _forget(self, partitions: list[TopicPartition]) -> None:
+        for place in partitions:
+            self._next.pop((place.topic, place.partition), None)
+            self._start.pop((place.topic, place.partition), None)
+
+    def _in_transaction(self, what: str, call: Callable[[float], Any]) -> None:
+        """Make a transactional call until it is decided. Raises _AbortError or FencedError."""
+
+        def attempt(timeout: float) -> None:
+            try:
+                call(timeout)
+            except KafkaException as error:
+                if self._abortable(error):
+                    raise _AbortError from error
+                if error.args[0].code() == KafkaError._STATE:  # noqa: SLF001 - as above
+                    raise Unavailable(f"could not {what}: {self._last_error}") from error
+                raise
+
+        self._insist(what, attempt)
+
+    def _abortable(self, error: KafkaException) -> bool:
+        self._last_error = error.args[0].str()
+        return bool(error.args[0].txn_requires_abort())
+
+    def _insist(self, what: str, call: Callable[[float], T]) -> T:
+        """Call until the brokers answer. Raises Unavailable when stopped while they are away."""
+        deadline = None
+        while True:
+            try:
+                return call(CALL_S)
+            except KafkaException as error:
+                self._raise_if_final(what, error)
+            if self._stop.is_set():
+                deadline = deadline or time.monotonic() + PATIENCE_S
+                if time.monotonic() > deadline:
+                    raise Unavailable(f"stopped; could not {what}: {self._last_error}")
+            self._still_trying(what)
+            self._stop.wait(0.1)
+
+    def _raise_if_final(self, what: str, error: KafkaException) -> None:
+        reason: KafkaError = error.args[0]
+        self._last_error = reason.str()
+        if reason.code() in FENCED:
+            raise FencedError(
+                f"another worker has the name {self._transactional_id!r} and has taken over: "
+                "give each worker a name of its own, or stop one"
+            ) from error
+        if reason.fatal() or reason.code() in FORBIDDEN:
+            raise Unavailable(f"could not {what}: {reason.str()}") from error
+
+    def _still_trying(self, what: str) -> None:
+        if time.monotonic() - self._said > SAY_EVERY_S:
+            self._said = time.monotonic()
+            log.warning("still trying to %s: %s", what, self._last_error)
+
+    def _noted(self, error: KafkaError) -> None:
+        self._last_error = error.str()
+        if error.fatal():
+            log.error("fatal: %s", error.str())
+        else:
+            self._still_trying("reach Kafka")
+
+
+class _AbortError(Exception):
+    """The open transaction cannot be committed."""
+
+
+def _listed(partitions: list[TopicPartition]) -> str:
+    return ", ".join(f"{p.topic}/{p.partition}" for p in partitions)

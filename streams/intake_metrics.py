@@ -1,0 +1,54 @@
+"""What intake tells Prometheus. Counted when a transaction commits, so nothing is counted twice."""
+
+from collections import Counter as Tally
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+class IntakeMetrics:
+    """The metrics, and what the open transaction will add to them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"sentinel_intake_{name}", text, labels, registry=registry)
+
+        self._counters = {
+            "records": counter("records", "Raw records read", "topic"),
+            "bytes": counter("bytes", "Bytes of raw records read", "topic"),
+            "samples": counter("samples", "Samples written to frames", "format"),
+            "lines": counter("lines", "Log lines written to frames", "format"),
+            "frames": counter("frames", "Frames written", "kind"),
+            "rejected": counter("rejected", "Elements sent to the dead letters", "rule"),
+            "deadletters": counter("deadletters", "Dead letters written", "rule"),
+            "skipped": counter("skipped", "Elements left out on purpose", "reason"),
+        }
+        self.transactions = counter("transactions", "Transactions ended", "outcome")
+        self.parse_seconds = Histogram(
+            "sentinel_intake_parse_seconds",
+            "Time to parse and frame a batch",
+            buckets=BUCKETS,
+            registry=registry,
+        )
+        self.series = Gauge("sentinel_intake_series", "Series known", registry=registry)
+        self.lag = Gauge(
+            "sentinel_intake_lag_records",
+            "Raw records not yet read",
+            ("topic", "partition"),
+            registry=registry,
+        )
+        self._pending: Tally[tuple[str, str]] = Tally()
+
+    def add(self, name: str, label: str, amount: int) -> None:
+        """Count with the open transaction."""
+        if amount:
+            self._pending[name, label] += amount
+
+    def ended(self, *, committed: bool) -> None:
+        """Count for good, or forget what an aborted transaction did."""
+        if committed:
+            for (name, label), amount in self._pending.items():
+                self._counters[name].labels(label).inc(amount)
+        self._pending.clear()
+        self.transactions.labels("committed" if committed else "aborted").inc()

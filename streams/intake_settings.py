@@ -1,0 +1,63 @@
+"""Settings of intake: what is read, in which format, and how it is batched."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from schemas.topics import RAW_LOGS, RAW_METRICS, RAW_REMOTE_WRITE
+from streams.formats import FORMATS
+from streams.formats.limits import Limits
+
+
+class IntakeSettings(BaseModel):
+    """How raw topics become frames."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    topics: dict[str, str] = Field(
+        default={
+            RAW_METRICS.name: "json",
+            RAW_LOGS.name: "json",
+            RAW_REMOTE_WRITE.name: "remote-write",
+        },
+        min_length=1,
+        description="topic -> format; a record's headers may say otherwise",
+    )
+    services: dict[str, str] = Field(
+        default={}, description="topic -> service of its records that name none themselves"
+    )
+    start: Literal["earliest", "latest"] = Field(
+        default="earliest", description="where a group without committed offsets begins"
+    )
+    instance: str = Field(
+        default="",
+        description="this worker's name, one a worker that runs; the same after a restart lets "
+        "it clear up at once after its predecessor's crash; empty: host and process id",
+    )
+    commit_ms: int = Field(
+        default=100, ge=10, le=5000, description="longest time between commits, ms"
+    )
+    batch_records: int = Field(
+        default=20_000, ge=1, description="records parsed at once; also bounds memory"
+    )
+    frame_rows: int = Field(default=5000, ge=100, description="rows of a frame at most")
+    queue_kib: int = Field(default=64 * 1024, ge=1024, description="raw records fetched ahead, KiB")
+    session_timeout_ms: int = Field(
+        default=6000, ge=1000, description="a worker silent for so long is taken for dead, ms"
+    )
+    transaction_timeout_ms: int = Field(
+        default=15_000,
+        ge=1000,
+        le=15_000,
+        description="a dead worker's transaction holds readers up for so long at most, ms",
+    )
+    limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _formats_exist(self) -> Self:
+        for topic, name in self.topics.items():
+            if name not in FORMATS:
+                raise ValueError(f"{topic}: no format {name!r}; there are {', '.join(FORMATS)}")
+        if strangers := self.services.keys() - self.topics.keys():
+            raise ValueError(f"services of topics not read: {', '.join(sorted(strangers))}")
+        return self
