@@ -82,10 +82,14 @@ def _admit_step(step: Step, executors: Mapping[str, Executor]) -> None:
         executor.check(decode(action.arguments), changes=changes)
     if step.precheck is not None:
         parse(step.precheck.expect)
-    if asks_before(step.undo.arguments) and step.observe is None:
-        raise Rejected("the undo needs the state before, and the step does not observe it")
-    if step.undo.executor not in executors:
-        raise Denied(f"no executor {step.undo.executor!r:.60} is configured for the undo")
+    if step.undo is None:
+        if not step.irreversible:
+            raise Rejected("it has no undo, and does not say why")
+    elif asks_before(step.undo.arguments):
+        if step.observe is None:
+            raise Rejected("the undo needs the state before, and the step does not observe it")
+        if step.undo.executor not in executors:
+            raise Denied(f"no executor {step.undo.executor!r:.60} is configured for the undo")
 
 
 def _calls(step: Step) -> Iterator[tuple[Action, bool]]:
@@ -95,5 +99,5 @@ def _calls(step: Step) -> Iterator[tuple[Action, bool]]:
     if step.observe is not None:
         yield step.observe, False
     yield step.do, True
-    if not asks_before(step.undo.arguments):
+    if step.undo is not None and not asks_before(step.undo.arguments):
         yield step.undo, True

@@ -52,21 +52,16 @@ async def settle(
     `resumed`: an earlier try, here or elsewhere, may have sent it. Raises Denied, Rejected and
     Unavailable when nothing was changed; Uncertain when that cannot be told.
     """
-    executor.check(arguments, changes=True)
-    asks, repeatable = executor.asks(arguments), executor.repeatable(arguments)
+    asks = executor.asks(arguments)
     doubt = Uncertain("a worker was lost while it made the change") if resumed else None
     trouble: SentinelError = Unavailable("no try was made")
     async for _ in _tries(patience):
         try:
-            if doubt is not None and asks:
-                found = await _ask(executor, arguments, key, patience)
+            if doubt is not None:
+                found = await _found(executor, arguments, key, doubt, patience)
                 if found is not None:
                     return Settled(found, reconciled=True)
-                if doubt.answered and not repeatable:
-                    raise Rejected(f"{doubt}; the target says that it was not applied")
-                doubt = None
-            elif doubt is not None and not repeatable:
-                raise doubt
+                doubt = None if asks else doubt
             return Settled(await _change(executor, arguments, key, patience), reconciled=False)
         except Uncertain as error:
             if doubt is error:
@@ -75,10 +70,48 @@ async def settle(
         except Unavailable as error:
             trouble = error
         except (Denied, Rejected) as error:
-            if doubt is not None:  # this try changed nothing; the one before may have
-                raise Uncertain(f"{doubt}; then: {error}") from error
-            raise
+            if doubt is None or asks:
+                raise
+            # this try changed nothing; the one before may have
+            raise Uncertain(f"{doubt}; then: {error}") from error
+    if doubt is not None and asks:
+        return await _last_word(executor, arguments, key, doubt, patience)
     raise doubt or trouble
+
+
+async def _last_word(
+    executor: Executor, arguments: Arguments, key: str, doubt: Uncertain, patience: Patience
+) -> Settled:
+    """There is no time for another try, but the one that was made may have been good."""
+    try:
+        found = await _found(executor, arguments, key, doubt, patience)
+    except Unavailable as error:
+        raise doubt from error
+    if found is None:  # it may still be at work
+        raise doubt
+    return Settled(found, reconciled=True)
+
+
+async def _found(
+    executor: Executor, arguments: Arguments, key: str, doubt: Uncertain, patience: Patience
+) -> Answer | None:
+    """What the doubtful try has done; None when it may be made again.
+
+    Raises the doubt when neither asking nor repeating is possible, Rejected when the target
+    failed by itself and says that nothing was applied.
+    """
+    repeatable = executor.repeatable(arguments)
+    if not executor.asks(arguments):
+        if repeatable:
+            return None
+        raise doubt
+    try:
+        found = await _ask(executor, arguments, key, patience)
+    except (Denied, Rejected) as error:
+        raise Uncertain(f"{doubt}; asking did not help: {error}") from error
+    if found is None and doubt.answered and not repeatable:
+        raise Rejected(f"{doubt}; the target says that it was not applied")
+    return found
 
 
 async def _ask(

@@ -5,7 +5,7 @@ is Uncertain, and the target is asked (`operations_path`) instead of guessed abo
 can check who called: a bearer token, an HMAC signature, or both.
 
     Sentinel-Signature: t=<unix seconds>,v1=<hex HMAC-SHA256 of the text below>
-    text: "<t>\n<method>\n<path and query>\n<idempotency key>\n" and then the body's bytes
+    text: "<t>\n<method>\n<path>\n<idempotency key>\n" and then the body's bytes
 
 Sources: RFC 9110 (methods, status codes); IETF draft-ietf-httpapi-idempotency-key-header.
 """
@@ -43,6 +43,7 @@ TRY_LATER = {  # the target says that it did not handle the request: RFC 9110, 8
     HTTPStatus.TOO_EARLY,
     HTTPStatus.TOO_MANY_REQUESTS,
 }
+ASKED = frozenset({HTTPStatus.OK})
 RIGHTS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED}
 
 
@@ -98,15 +99,20 @@ class HttpSettings(BaseModel):
 
 
 class HttpArguments(BaseModel):
-    """What an action of a runbook says."""
+    """What an action of a runbook says; `json` is the body, `expect_status` 2xx by default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     target: str
     method: Method
     path: Annotated[str, Field(max_length=2_000)]
-    query: dict[str, str | int | float | bool] = {}
-    body: object = None
+    body: object = Field(default=None, alias="json")
+    expect_status: int | tuple[int, ...] | list[int] = Field(default=tuple(range(200, 300)))
+
+    def expects(self) -> frozenset[int]:
+        """The statuses that mean success."""
+        given = self.expect_status
+        return frozenset((given,) if isinstance(given, int) else given)
 
 
 class Call(NamedTuple):
@@ -116,6 +122,7 @@ class Call(NamedTuple):
     method: str
     url: httpx.URL
     body: bytes
+    expects: frozenset[int]
     what: str  # for people
 
 
@@ -158,6 +165,8 @@ class Http:
         call = self._call(arguments, changes=False)
         reply = await self._harmless(call, timeout_s)
         _refuse(call, reply)
+        if reply.status not in call.expects:
+            raise Rejected(f"{call.what}: status {reply.status}, not as expected")
         if not reply.whole:
             raise Rejected(f"{call.what}: the answer is over {call.target.largest_answer} bytes")
         return self._answer(call, reply)
@@ -169,10 +178,11 @@ class Http:
             raise Rejected("a change needs a plain idempotency key")
         reply = await self._send(call, key, timeout_s)
         _refuse(call, reply)
-        if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            said = self._answer(call, reply).text
-            raise Uncertain(f"{call.what}: status {reply.status}: {said:.200}", answered=True)
-        return self._answer(call, reply)
+        answer = self._answer(call, reply)
+        if reply.status not in call.expects:
+            said = f"{call.what}: status {reply.status}, not as expected: {answer.text:.200}"
+            raise Uncertain(said, answered=True)
+        return answer
 
     async def applied(self, arguments: Arguments, *, key: str, timeout_s: float) -> Answer | None:
         """Ask the target's operations path."""
@@ -180,11 +190,13 @@ class Http:
         if target.operations_path is None or not KEY.fullmatch(key):
             raise Rejected("the target cannot be asked whether a key was applied")
         path = target.operations_path.replace("{key}", key)
-        call = _made(target, "GET", path, {}, b"")
+        call = _made(target, "GET", path, b"", ASKED)
         reply = await self._harmless(call, timeout_s)
         if reply.status == HTTPStatus.NOT_FOUND:
             return None
         _refuse(call, reply)
+        if reply.status not in call.expects:
+            raise Unavailable(f"{call.what}: status {reply.status} says neither yes nor no")
         answer = self._answer(call, reply)
         if isinstance(answer.value, dict) and answer.value.get("applied") is False:
             return None
@@ -220,7 +232,7 @@ class Http:
         except ValueError as error:
             raise Denied(str(error)) from error
         body = b"" if given.body is None else orjson.dumps(given.body, option=orjson.OPT_SORT_KEYS)
-        return _made(target, given.method, given.path, given.query, body)
+        return _made(target, given.method, given.path, body, given.expects())
 
     async def _harmless(self, call: Call, timeout_s: float) -> Reply:
         """Send what changes nothing: any trouble on the way only means to try again."""
@@ -228,7 +240,7 @@ class Http:
             reply = await self._send(call, "", timeout_s)
         except Uncertain as error:
             raise Unavailable(str(error)) from error
-        if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR and reply.status not in call.expects:
             raise Unavailable(f"{call.what}: status {reply.status}")
         return reply
 
@@ -300,7 +312,7 @@ class Http:
 
 
 def sign(secret: str, *, at: int, method: str, path: str, key: str, body: bytes) -> str:
-    """The HMAC of a call, hex; `at` is in Unix seconds, `path` with its query."""
+    """The HMAC of a call, hex; `at` is in Unix seconds, `path` as in the request line."""
     text = f"{at}\n{method}\n{path}\n{key}\n".encode() + body
     return hmac.new(secret.encode(), text, hashlib.sha256).hexdigest()
 
@@ -309,14 +321,14 @@ def _made(
     target: HttpTarget,
     method: str,
     path: str,
-    query: dict[str, str | int | float | bool],
     body: bytes,
+    expects: frozenset[int],
 ) -> Call:
     base = httpx.URL(target.base_url)
-    url = httpx.URL(target.base_url.rstrip("/") + path, params=query or None)
+    url = httpx.URL(target.base_url.rstrip("/") + path)
     if (url.scheme, url.host, url.port) != (base.scheme, base.host, base.port):
         raise Denied(f"{path!r:.100} leads to another host")
-    return Call(target, method, url, body, f"{method} {url}")
+    return Call(target, method, url, body, expects, f"{method} {url}")
 
 
 def _check_path(path: str) -> None:
@@ -327,7 +339,9 @@ def _check_path(path: str) -> None:
 
 
 def _refuse(call: Call, reply: Reply) -> None:
-    """Raises for what the target certainly did not do: 3xx and 4xx."""
+    """Raises for what the target certainly did not do: 3xx and 4xx that are not expected."""
+    if reply.status in call.expects:
+        return
     if reply.status in RIGHTS:
         raise Denied(f"{call.what}: status {reply.status}: the target did not accept our rights")
     if reply.status in TRY_LATER:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.event import derive
 from schemas.plans import Approved, Step, Verification
+from schemas.results import StepResult
 
 Phase = Literal["precheck", "do", "undo"]
 Progress = Literal["waiting", "done", "skipped", "failed", "unknown", "undone", "left"]
@@ -95,6 +96,44 @@ class Ledger(BaseModel):
     def names(self, *progress: Progress) -> str:
         """The steps that stand so, for people; empty when none does."""
         return ", ".join(entry.step.name for entry in self.entries if entry.progress in progress)
+
+    def step_event(
+        self, index: int, phase: Phase, status: str, detail: str, now: datetime
+    ) -> StepResult:
+        """A step's event; a phase starts once and ends once, so repeats have the same id."""
+        half = "started" if status == "started" else "finished"
+        ident = derive("execute", self.run, str(index), phase, half)
+        name = self.entries[index].step.name
+        return self._event(
+            id=ident, at=now, step=index, name=name, phase=phase, status=status, detail=detail
+        )
+
+    def run_event(self, status: str, detail: str, now: datetime, *, token: bool) -> StepResult:
+        """The run's own event, with the token if the run can be taken back."""
+        said = self._event(
+            id=derive("execute", self.run, status),
+            at=now,
+            step=-1,
+            name=self.run,
+            phase="run",
+            status=status,
+            detail=detail,
+            verification=self.verification,
+        )
+        given = {"rollback_token": self.token, "rollback_until": self.until}
+        return said.model_copy(update=given) if token else said
+
+    def _event(self, **fields: object) -> StepResult:
+        return StepResult.model_validate(
+            {
+                "group": self.group,
+                "incident": self.incident,
+                "plan_hash": self.plan_hash,
+                "run": self.run,
+                "dry_run": self.dry_run,
+                **fields,
+            }
+        )
 
 
 def run_id(approved: Approved) -> str:
