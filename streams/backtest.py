@@ -71,6 +71,8 @@ def backtest(input_dir: Path, output_dir: Path, progress: Progress | None = None
         raise Rejected(f"{input_dir} is no folder: name the folder that holds the history")
     if target == source or source in target.parents:
         raise Rejected(f"{output_dir} lies in {input_dir}: choose an output folder outside of it")
+    if target.exists() and not target.is_dir():
+        raise Rejected(f"{output_dir} is a file: name a folder for the scores")
     files = [path for path in sorted(source.rglob("*")) if path.is_file()]
     found = [path for path in files if path.name.endswith(SUFFIXES)]
     left_out = sum(path.name.endswith(LOG_SUFFIXES) for path in files)

@@ -26,9 +26,7 @@ def hour_of(at: float, period: float) -> int:
 
 
 @compiled
-def _learn(  # noqa: PLR0917 - five offsets and a number, bare as kernels want them
-    s: Floats, w: Singles, running: int, mean: int, seen: int, hour: int, x: float
-) -> None:
+def _learn(s: Floats, w: Singles, running: int, mean: int, seen: int, hour: int, x: float) -> None:
     before = int(s[running]) - 1
     if hour != before:
         if before >= 0:

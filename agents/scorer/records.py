@@ -47,7 +47,7 @@ Best = tuple[float, int, float]
 
 
 @compiled
-def _statistic(  # noqa: PLR0917 - bare numbers, as kernels want them
+def _statistic(
     s: Floats, j: int, u: float, seen: float, warm: float, floor: float, best: Best
 ) -> Best:
     """Hold `u` against its record, at least 3 standard deviations and the floor; learn it."""

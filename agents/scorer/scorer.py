@@ -69,10 +69,12 @@ def _range(
 
 @compiled
 def _verdict(surprised: float, leader: float, which: int, novelty: float, statistic: int) -> Any:
-    """Score, kind and direction of the stronger of surprise and record."""
+    """Score, kind and direction; a record names only what no residual finds alarming."""
     raw, kind, sign = surprised, OF_RESIDUAL[which], leader
     if abs(novelty) > surprised:
-        raw, kind, sign = abs(novelty), OF_STATISTIC[statistic], novelty
+        raw = abs(novelty)
+        if surprised < ALARM:
+            kind, sign = OF_STATISTIC[statistic], novelty
     if raw <= 0:
         return 0.0, NONE, 0
     if kind == JITTER:
@@ -102,10 +104,10 @@ def _score(s: Floats, w: Singles, at: float, value: float) -> Row:
     learn_profiles(s, w, at, x)
     sample = Sample(t, at, x, y, dt, floor, floor_y)
     u, seen = residuals(s, w, sample)
-    agreed, leader, which = surprise(s, u, seen, sample)
+    agreed, largest, leader, which = surprise(s, u, seen, sample)
     surprised = agreed / limit
     novelty, statistic, tail = records(s, w, sample)
-    gate = abs(leader) if dt < NATIVE else max(abs(leader), tail)
+    gate = largest if dt < NATIVE else max(largest, tail)
     novelty = novelty / MARGIN * min(gate / GATE, 1.0)
     raw, kind, direction = _verdict(surprised, leader, which, novelty, statistic)
     if kind == IS_SEASONAL and raw >= ALARM:
@@ -123,7 +125,7 @@ def _kernel() -> Any:
     """Build the kernel, loading its machine code if that is there; seconds if it is not."""
     sources = SOURCES
 
-    def frame(  # noqa: PLR0917 - arrays, as numba takes them
+    def frame(
         floats: Floats,
         profiles: Singles,
         rows: npt.NDArray[np.int32],

@@ -16,6 +16,7 @@ STANDARD = 300.0  # s: slower series have fewer chances a day to be wrong, so a 
 SLOWER = 0.15  # its exponent
 IN_Y = 2, 3  # residuals that are distances of y
 SEASONAL = 6  # the first of those against the hour of the day
+UNSEASONAL = 8.0  # a spike is no seasonal anomaly: those are twice as far out, cubed, by the hour
 
 
 @compiled
@@ -27,18 +28,26 @@ def threshold(dt: float) -> float:
 
 
 @compiled
-def surprise(s: Floats, u: Eight, seen: Eight, sample: Sample) -> tuple[float, float, int]:
-    """Return by how many tail norms the eight are out, the largest cubed ratio, and whose it is.
+def surprise(s: Floats, u: Eight, seen: Eight, sample: Sample) -> tuple[float, float, float, int]:
+    """Return by how many tail norms the eight are out, and what stands out most.
 
-    The ratio has the sign of its residual. `threshold` says how many norms make an alarm.
+    That is the largest cubed ratio, then the ratio with its sign and the number of the residual
+    that names the anomaly. `threshold` says how many norms make an alarm.
     """
-    general, seasonal, largest, which = 0.0, 0.0, 0.0, 0
+    general, seasonal = 0.0, 0.0
+    leader, which, season_leader, season_which = 0.0, 0, 0.0, SEASONAL
     for j in range(RESIDUALS):
         ratio = tail_ratio(s, j, u[j], seen[j], sample.floor_y if j in IN_Y else sample.floor)
         if j < SEASONAL:
             general += np.sqrt(abs(ratio))
+            if abs(ratio) > abs(leader):
+                leader, which = ratio, j
         else:
             seasonal += np.sqrt(abs(ratio))
-        if abs(ratio) > abs(largest):
-            largest, which = ratio, j
-    return ((general + seasonal) / RESIDUALS) ** (2.0 / 3.0), largest, which
+            if abs(ratio) > abs(season_leader):
+                season_leader, season_which = ratio, j
+    agreed = ((general + seasonal) / RESIDUALS) ** (2.0 / 3.0)
+    largest = max(abs(leader), abs(season_leader))
+    if abs(season_leader) > UNSEASONAL * abs(leader):
+        return agreed, largest, season_leader, season_which
+    return agreed, largest, leader, which
