@@ -180,7 +180,8 @@ class Foresee:
         horizon = timedelta(seconds=self._settings.horizon_s)
         told = budgets.forecast(
             budgets.BudgetFilter.from_dict(track.filter),
-            objective=objective,
+            bucket=objective.bucket,
+            rolling=objective.period.length if objective.period.rolling else None,
             budget=history.budget(objective, end),
             rng=rng,
             leaving=history.leaving(objective, end, int(horizon.total_seconds() // 60)),
@@ -189,7 +190,7 @@ class Foresee:
         minutes, low, middle, high = _fan(told)
         return BudgetForecast(
             objective=objective.name,
-            verdict=told.state,
+            verdict=told.verdict,
             reason=told.reason,
             left=latest.left,
             burn=latest.burn,

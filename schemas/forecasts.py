@@ -21,10 +21,10 @@ class Eta(Record):
 
 
 class BudgetForecast(Record):
-    """When the error budget is gone. `minutes` is there when some paths use it up."""
+    """When the error budget is gone. `minutes` is there with exhausts."""
 
     objective: str
-    verdict: Literal["burning", "unlikely", "calm", "exhausted", "not enough data"]
+    verdict: Literal["exhausts", "holds", "exhausted", "not enough data"]
     reason: str
     left: float = Field(description="budget left now, ratio")
     burn: float

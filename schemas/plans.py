@@ -51,6 +51,12 @@ class Step(Record):
     irreversible: str = Field(default="", description="why there is nothing to undo")
     timeout_s: float = Field(gt=0)
 
+    def actions(self) -> tuple[Action, ...]:
+        """Every call that the step may make, in order."""
+        precheck = None if self.precheck is None else self.precheck.action
+        calls = (precheck, self.observe, self.do, self.undo)
+        return tuple(call for call in calls if call is not None)
+
 
 class Verification(Record):
     """What must hold after the last step for the incident to count as fixed."""
