@@ -1,13 +1,13 @@
 """Values in calls: typed, filled once, and never anything but values."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runbooks.checks import evaluate
-from runbooks.model import Arguments
 from runbooks.template import Placeholder, Values, expression, filled, placeholders
 from schemas.errors import Rejected
 
@@ -30,7 +30,7 @@ def values(service: str) -> Values:
 
 
 def test_a_whole_placeholder_keeps_its_type_and_one_inside_a_text_is_spelled() -> None:
-    call: Arguments = {
+    call: Any = {
         "path": "/scale/{{params.replicas}}",
         "json": {"n": "{{params.replicas}}", "r": ["{{ params.rate }}"], "on": "{{params.on}}"},
         "expect_status": [200],
@@ -43,7 +43,7 @@ def test_a_whole_placeholder_keeps_its_type_and_one_inside_a_text_is_spelled() -
 
 
 def test_the_state_before_stays_for_the_executor() -> None:
-    call: Arguments = {"path": "/x/{{before.a.b}}", "json": {"n": "{{before.replicas}}"}}
+    call: Any = {"path": "/x/{{before.a.b}}", "json": {"n": "{{before.replicas}}"}}
     assert filled(call, values("shop")) == call
 
 
