@@ -1,7 +1,7 @@
 """Planning: the best runbook for what is seen, one plan at a time, and a reason when there is none."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 import pytest
@@ -22,6 +22,7 @@ from schemas.turn import Turn
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 CATALOGUE = load(SHIPPED, {"http"})
 SHOP = {"http": {"shop-workers", "shop-batch", "shop-queue"}}
+VERDICTS = get_args(BudgetForecast.model_fields["verdict"].annotation)
 QUEUE = ("shop_queue_depth", "shop-queue")
 LATENCY = ("checkout_latency_seconds", "checkout")
 
@@ -41,7 +42,7 @@ BURN = signal(
 )
 
 
-def forecast(*signals: Signal, verdict: str = "burning", **more: Any) -> Forecast:
+def forecast(*signals: Signal, verdict: str = VERDICTS[0], **more: Any) -> Forecast:
     values: dict[str, Any] = {
         "at": NOW, "group": "g", "incident": "inc-1", "change": "opened", "status": "open",
         "title": "checkout suffers", "service": "checkout",
@@ -218,7 +219,7 @@ def test_urgency_makes_no_risky_runbook_better() -> None:
     books = (variant("bold", risk="high", when={"any": [{}]}), variant("calm", risk="low"))
     chosen = {
         only(proposer(*books).run(forecast(signal(*QUEUE), BURN, verdict=v), None, NOW)).candidates
-        for v in ("calm", "unlikely", "burning", "exhausted")
+        for v in VERDICTS
     }
     assert len(chosen) == 1
 
