@@ -150,8 +150,8 @@ class ExactlyOnce:
             raise Rejected(f"topic {topic} does not exist: run `sentinel topics create`")
         return len(found.partitions)
 
-    def consume(self, most: int, timeout: float) -> list[Any]:
-        """The next records, none read before; opens a transaction when there are some."""
+    def consume(self, most: int, timeout: float) -> dict[str, list[Any]]:
+        """The next records by topic, none read before; opens a transaction for them."""
         if self._rewind:
             if self._began:
                 self._abort()
@@ -159,15 +159,11 @@ class ExactlyOnce:
         polled = self._consumer.consume(most, timeout)
         self._producer.poll(0)
         if self._rewind:  # a transaction was aborted meanwhile: these come after what it held
-            return []
-        fresh = [message for message in polled if self._fresh(message)]
+            return {}
+        fresh = self._fresh(polled)
         if fresh and not self._began:
             self._producer.begin_transaction()
             self._began = time.monotonic()
-        for message in fresh:
-            place = message.topic(), message.partition()
-            self._next[place] = message.offset() + 1
-            self._touched.add(place)
         return fresh
 
     def produce(
@@ -223,12 +219,29 @@ class ExactlyOnce:
                 result[topic, partition] = max(0, high - offset)
         return result
 
-    def _fresh(self, message: Any) -> bool:
-        if error := message.error():
-            log.warning("reading %s: %s", message.topic(), error.str())
-            return False
-        expected = self._next.get((message.topic(), message.partition()))
-        return expected is not None and message.offset() >= expected
+    def _fresh(self, polled: list[Any]) -> dict[str, list[Any]]:
+        """What is ours and was not read yet; notes how far that is. A hot loop: runs are long."""
+        result: dict[str, list[Any]] = {}
+        place, expected = ("", -1), -1
+        for message in polled:
+            if message.error() is not None:
+                log.warning("reading %s: %s", message.topic(), message.error().str())
+                continue
+            offset, here = message.offset(), (message.topic(), message.partition())
+            if here != place:
+                self._read(place, expected)
+                place, expected = here, self._next.get(here, -1)
+                ours, records = here in self._next, result.setdefault(here[0], [])
+            if ours and offset >= expected:
+                expected = offset + 1
+                records.append(message)
+        self._read(place, expected)
+        return {topic: records for topic, records in result.items() if records}
+
+    def _read(self, place: tuple[str, int], expected: int) -> None:
+        if self._next.get(place, expected) != expected:
+            self._next[place] = expected
+            self._touched.add(place)
 
     def _send_offsets(self, timeout: float) -> None:
         offsets = [TopicPartition(t, p, self._next[t, p]) for t, p in sorted(self._touched)]
