@@ -16,7 +16,7 @@ from agents.scorer.domains import count_floor, learn_domains, start_domains
 from agents.scorer.interval import interval, learn_gap
 from agents.scorer.jit import SOURCES, compiled, kept
 from agents.scorer.kind import OF_RESIDUAL, OF_STATISTIC, Kind
-from agents.scorer.norms import norm_cubes
+from agents.scorer.norms import WARM, norm_cubes
 from agents.scorer.profiles import learn_profiles
 from agents.scorer.records import BIN, GATE, MARGIN, records
 from agents.scorer.residuals import X_MEAN_30, residuals, start_means
@@ -24,6 +24,7 @@ from agents.scorer.rest import ALARM, emit
 from agents.scorer.sample import Sample
 from agents.scorer.state import OFFSET, Floats, Singles
 from agents.scorer.surprise import SEASONAL, surprise, threshold
+from schemas.errors import Rejected
 
 SAMPLES, LAST_VALUE, LAST_AT = OFFSET["samples"], OFFSET["last_value"], OFFSET["last_at"]
 
@@ -41,8 +42,8 @@ class Scores(NamedTuple):
 
     `emitted` (0 or more) is what to say: 1 or more is an alarm. `raw` is the score before rest
     and bar, for evidence too weak or too recent to be said. `low` and `high` is the range that
-    was expected before the sample: the mean of the last 30 samples (for a seasonal alarm: of
-    this hour of the day), less and plus the distance at which that residual alone would be
+    was expected before the sample: the mean of the last 30 samples or of this hour of the day,
+    whichever tells more, less and plus the distance at which that residual alone would be
     alarming; infinite before the first sample. A value may lie inside and still alarm: a level
     that creeps, a restless series. `direction` is 1 up, -1 down, 0 neither (quiet, or restless
     to both sides), `kind` a `Kind`.
@@ -110,7 +111,8 @@ def _score(s: Floats, w: Singles, at: float, value: float) -> Row:
     gate = largest if dt < NATIVE else max(largest, tail)
     novelty = novelty / MARGIN * min(gate / GATE, 1.0)
     raw, kind, direction = _verdict(surprised, leader, which, novelty, statistic)
-    if kind == IS_SEASONAL and raw >= ALARM:
+    by_hour = seen[SEASONAL] >= WARM and season_sides[0] + season_sides[1] < sides[0] + sides[1]
+    if by_hour or (kind == IS_SEASONAL and raw >= ALARM):
         centre, sides = x - u[SEASONAL], season_sides
     emitted = emit(s, t, gap, dt, raw)
     s[LAST_AT] = at
@@ -158,8 +160,10 @@ def score_rows(
     r = np.array(rows, np.int32, ndmin=1)
     t = np.array(at, np.float64, ndmin=1)
     v = np.array(value, np.float64, ndmin=1)
-    state.check(r)
     n = len(r)
+    if not len(t) == len(v) == n:
+        raise Rejected(f"a frame of {n} rows, {len(t)} times and {len(v)} values")
+    state.check(r)
     scores = Scores(
         np.empty(n),
         np.empty(n),

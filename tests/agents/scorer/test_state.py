@@ -1,0 +1,39 @@
+"""The layout: no number twice, no hole, and no larger than it may be."""
+
+import pytest
+
+from agents.scorer.records import BY_WEEK
+from agents.scorer.state import (
+    FIELDS,
+    OFFSET,
+    PROFILE_FIELDS,
+    PROFILE_OFFSET,
+    PROFILE_WIDTH,
+    STATISTICS,
+    WIDTH,
+)
+
+
+@pytest.mark.parametrize(
+    ("fields", "offset", "width"),
+    [(FIELDS, OFFSET, WIDTH), (PROFILE_FIELDS, PROFILE_OFFSET, PROFILE_WIDTH)],
+)
+def test_every_number_of_a_row_belongs_to_one_field(
+    fields: tuple[tuple[str, int, str], ...], offset: dict[str, int], width: int
+) -> None:
+    covered = [offset[name] + i for name, count, _ in fields for i in range(count)]
+    assert covered == list(range(width))
+    assert len(offset) == len(fields)
+
+
+def test_a_series_takes_no_more_than_three_kibibytes_and_a_fifth() -> None:
+    assert WIDTH * 8 + PROFILE_WIDTH * 4 <= 3.2 * 1024
+
+
+def test_the_fast_norms_lie_behind_the_slow_ones() -> None:
+    """norms.py steps from one to the other."""
+    assert OFFSET["up_fast"] - OFFSET["up_slow"] == OFFSET["down_fast"] - OFFSET["down_slow"] == 8
+
+
+def test_the_statistics_fill_their_rows() -> None:
+    assert BY_WEEK + 3 == STATISTICS
