@@ -362,6 +362,8 @@ def translated(engine: Engine) -> Iterator[None]:
             raise Unavailable(f"the database at {place(engine)} is away: {reason}") from error
         if error.connection_invalidated:
             raise Unavailable(f"the database at {place(engine)} went away: {reason}") from error
+        if "malformed" in reason or "not a database" in reason:
+            raise Rejected(f"{place(engine)} is damaged ({reason}): restore it") from error
         raise
     except exc.TimeoutError as error:
         raise Unavailable(f"no connection to {place(engine)} came free") from error
