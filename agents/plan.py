@@ -80,7 +80,7 @@ class Propose:
     """Reads forecasts, outcomes and ticks; says plans, and no_plan when there is none.
 
     `targets` gives, by executor, the names of the targets that the settings allow: a runbook
-    that needs another one does not fit. An executor that is not listed is not checked.
+    that needs another executor or target does not fit.
     `environment` is what policy calls this place; with `dry_run` every plan changes nothing.
     """
 
@@ -258,19 +258,20 @@ def _considered(
     except Rejected as error:  # a service's name came from outside
         return Considered(runbook, Verdict(fits=False, score=0.0, reasons=(str(error),)))
     if missing := _missing(steps, targets):
-        reason = f"needs {missing}, which the settings do not allow as a target"
+        reason = f"needs what the settings do not allow: {missing}"
         return Considered(runbook, Verdict(fits=False, score=0.0, reasons=(reason,)))
     return Considered(runbook, verdict, steps, touched)
 
 
 def _missing(steps: Iterable[Step], targets: Mapping[str, Collection[str]]) -> str:
-    """The targets that are not allowed, as text; empty when all are."""
-    named = {
-        (action.executor, str(orjson.loads(action.arguments).get("target", "")))
+    """The executors and targets that are not allowed, as text; empty when all are."""
+    wrong = {
+        f"{action.executor} target {name}" if action.executor in targets else action.executor
         for step in steps
         for action in step.actions()
+        if (name := str(orjson.loads(action.arguments).get("target", "")))
+        not in targets.get(action.executor, ())
     }
-    wrong = {name for executor, name in named if name not in targets.get(executor, (name,))}
     return ", ".join(sorted(wrong))
 
 

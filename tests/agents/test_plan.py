@@ -143,17 +143,26 @@ def test_a_general_runbook_is_taken_where_nothing_is_written_for_the_service() -
     assert orjson.loads(plan.steps[0].do.arguments)["target"] == "search"
 
 
+def test_an_executor_that_is_not_configured_carries_nothing_out() -> None:
+    plan = only(proposer(targets={}).run(forecast(signal(*QUEUE)), None, NOW))
+    assert plan.runbook == ""
+    assert "relieve-queue needs what the settings do not allow: http" in plan.reason
+
+
 def test_a_runbook_whose_target_is_not_allowed_does_not_fit() -> None:
     plan = only(proposer().run(forecast(signal(*LATENCY), BURN), None, NOW))
     assert plan.runbook == ""
-    assert "enable-degraded-mode needs checkout, which the settings do not allow" in plan.reason
+    assert (
+        "enable-degraded-mode needs what the settings do not allow: http target checkout"
+        in plan.reason
+    )
 
 
 @pytest.mark.parametrize("payload", ["../admin", "$(id)", "{{before.token}}", "a b", "x\n", "a/b"])
 def test_a_service_name_that_is_no_name_gets_no_plan(payload: str) -> None:
     """Labels come from outside; no general runbook is aimed by them."""
     event = forecast(signal("process_resident_memory_bytes", payload), service=payload)
-    plan = only(proposer(targets={}).run(event, None, NOW))
+    plan = only(proposer(targets={"http": {payload}}).run(event, None, NOW))
     assert plan.runbook == ""
     assert plan.steps == ()
     assert "incident.service is" in plan.reason
