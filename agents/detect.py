@@ -14,14 +14,14 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 from numba import njit
-from pydantic import BaseModel, ConfigDict, Field
 
 from agents.counters import MEMORY, is_counter, rates
+from agents.detect_settings import DetectSettings
 from agents.scorer.block import CAPACITY, BlockState
 from agents.scorer.kind import Kind
 from agents.scorer.scorer import Scores, score_rows
 from agents.scorer.severity import severity
-from agents.watch import Sample, Verdict, Watch, WatchSettings, open_watch, step
+from agents.watch import Sample, Verdict, Watch, open_watch, step
 from schemas.anomalies import Anomaly
 from schemas.errors import Rejected
 from schemas.event import derive
@@ -30,27 +30,6 @@ from schemas.frames import Samples, parsed
 VERSION = 1
 EVIDENCE = 60  # points kept a series
 ALARM = 1.0
-
-
-class DetectSettings(BaseModel):
-    """Which series are scored, and how many there may be."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    exclude: str = Field(
-        default=r"_(bucket|created|info)$",
-        description="regular expression on the metric's name: series that are not scored",
-    )
-    max_series: int = Field(
-        default=250_000, ge=1, description="a worker's series; more are counted and left out"
-    )
-    save_s: float = Field(
-        default=30.0, gt=0, description="seconds in which every changed block is saved once"
-    )
-    ended_s: float = Field(
-        default=300.0, gt=0, description="an open anomaly ends when its series is silent so long"
-    )
-    watch: WatchSettings = WatchSettings()
 
 
 class _Wire(msgspec.Struct):

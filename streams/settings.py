@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from agents.approve import ApproveSettings
 from agents.correlate import CorrelateSettings
-from agents.detect import DetectSettings
+from agents.detect_settings import DetectSettings
 from agents.forecast import ForecastSettings
 from agents.plan import PlanSettings
 from agents.verify import VerifySettings

@@ -1,0 +1,203 @@
+"""One fault, one incident: what joins, what waits, what ends it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from agents.correlate import Correlate, CorrelateSettings, Group
+from runbooks.topology import Service, Topology
+from schemas.anomalies import Anomaly
+from schemas.event import Event, Severity
+from schemas.incidents import Incident
+from schemas.operations import Tick
+from schemas.outcomes import Outcome
+from schemas.results import StepResult
+
+NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
+SHOP = Topology(
+    services={
+        "checkout": Service(depends_on=("queue",)),
+        "batch": Service(depends_on=("queue",)),
+    }
+)
+CORRELATE = Correlate(CorrelateSettings(), SHOP)
+
+
+def anomaly(name: str, service: str = "checkout", **more: Any) -> Anomaly:
+    fields: dict[str, Any] = {
+        "id": f"event-{name}-{more.get('change', 'opened')}", "at": NOW, "group": "batch", "anomaly": name,
+        "change": "opened", "source": "metric", "kind": "spike", "service": service, "series": f"s-{name}",
+        "direction": "up", "severity": Severity.medium, "score": 1.2, "raw": 1.2, "value": 9.0, "low": 0.0,
+        "high": 1.0, "since": NOW, "reason": f"{name} is high",
+    }  # fmt: skip
+    return Anomaly(**(fields | more))
+
+
+def said(*events: Event, state: Group | None = None, now: datetime = NOW) -> tuple[list[Any], Any]:
+    """Everything that the events lead to, and the state after them."""
+    out: list[Event] = []
+    for event in events:
+        turn = CORRELATE.run(event, state, now)
+        state = turn.state
+        out += turn.events
+    return out, state
+
+
+def changes(events: list[Incident]) -> list[str]:
+    return [event.change for event in events]
+
+
+def test_one_weak_sign_is_no_incident() -> None:
+    out, state = said(anomaly("a"))
+    assert out == []
+    assert state.candidates
+
+
+def test_two_series_of_related_services_are_one() -> None:
+    out, _ = said(anomaly("a"), anomaly("b", "queue"))
+    assert changes(out) == ["opened"]
+    assert out[0].services == ("checkout", "queue")
+    assert "2 series" in out[0].reason
+
+
+def test_updates_of_one_series_are_not_two_series() -> None:
+    out, _ = said(anomaly("a"), anomaly("a", change="updated"))
+    assert out == []
+
+
+def test_siblings_without_a_dependency_stay_apart() -> None:
+    """Checkout and batch only share a queue; neither explains the other."""
+    out, state = said(anomaly("a"), anomaly("b", "batch"))
+    assert out == []
+    assert len(state.candidates) == 2
+
+
+def test_a_severe_one_is_enough() -> None:
+    out, _ = said(anomaly("a", severity=Severity.high))
+    assert changes(out) == ["opened"]
+
+
+def test_a_burning_budget_is_enough_and_names_the_service() -> None:
+    out, _ = said(anomaly("a", "queue"), anomaly("slo", source="slo", kind="burn"))
+    assert changes(out) == ["opened"]
+    assert out[0].service == "checkout"
+
+
+def test_weak_evidence_counts_for_nothing_alone() -> None:
+    out, _ = said(anomaly("a", raw=0.5), anomaly("b", raw=0.6))
+    assert out == []
+
+
+def test_signs_too_far_apart_are_not_one_fault() -> None:
+    _, state = said(anomaly("a"))
+    late = NOW + timedelta(seconds=301)
+    out, _ = said(anomaly("b", since=late, at=late), state=state, now=late)
+    assert out == []
+
+
+def test_what_comes_later_joins_the_open_incident() -> None:
+    out, state = said(
+        anomaly("a", severity=Severity.high), anomaly("b", "queue"), anomaly("c", "batch")
+    )
+    assert changes(out) == ["opened", "updated", "updated"]
+    assert {event.incident for event in out} == {out[0].incident}
+    assert len(state.open) == 1
+
+
+def test_a_repeated_update_is_not_said() -> None:
+    out, _ = said(
+        anomaly("a", severity=Severity.high), anomaly("a", change="updated", severity=Severity.high)
+    )
+    assert changes(out) == ["opened"]
+
+
+def test_severity_only_rises() -> None:
+    out, state = said(
+        anomaly("a", severity=Severity.high),
+        anomaly("a", change="updated", severity=Severity.critical),
+        anomaly("a", change="updated", severity=Severity.low),
+    )
+    assert [event.severity for event in out] == ["high", "critical"]
+    assert state.open[0].incident.severity == "critical"
+
+
+def test_quiet_is_said_once_when_all_are_clear_and_noisy_when_one_is_back() -> None:
+    out, _ = said(
+        anomaly("a", severity=Severity.high),
+        anomaly("b", "queue"),
+        anomaly("a", change="cleared", ending="recovered"),
+        anomaly("b", "queue", change="cleared", ending="recovered"),
+        anomaly("c", "queue"),
+    )
+    assert changes(out) == ["opened", "updated", "updated", "quiet", "noisy"]
+    assert out[3].quiet_since == NOW
+    assert out[4].quiet_since is None
+
+
+def test_a_candidate_that_clears_is_forgotten() -> None:
+    _, state = said(anomaly("a"), anomaly("a", change="cleared", ending="recovered"))
+    assert state is None
+
+
+def outcome(incident: str, result: str) -> Outcome:
+    return Outcome(
+        id=f"o-{result}", at=NOW, group="batch", incident=incident, result=result, final=True,
+        by="verify", reason="because",
+    )  # type: ignore[arg-type] # a table's words  # fmt: skip
+
+
+def started(incident: str) -> StepResult:
+    return StepResult(
+        id="r", at=NOW, group="batch", incident=incident, plan_hash="h", run="run-1", step=-1,
+        name="run", phase="run", status="started", dry_run=False, detail="",
+    )  # fmt: skip
+
+
+def test_its_life_ends_with_an_outcome_alone() -> None:
+    out, state = said(anomaly("a", severity=Severity.high))
+    name = out[0].incident
+    out, state = said(
+        started(name), outcome(name, "unverified"), outcome(name, "rolled_back"),
+        outcome(name, "resolved"), state=state,
+    )  # fmt: skip
+    assert [event.status for event in out] == ["mitigating", "escalated", "resolved"]
+    assert state is None
+
+
+def test_a_dry_run_changes_nothing() -> None:
+    out, state = said(anomaly("a", severity=Severity.high))
+    out, _ = said(outcome(out[0].incident, "dry_run"), state=state)
+    assert out == []
+
+
+def test_an_outcome_of_an_unknown_incident_is_nobodys() -> None:
+    assert said(outcome("inc-0", "resolved")) == ([], None)
+
+
+def test_after_resolution_the_same_services_open_another() -> None:
+    first, state = said(anomaly("a", severity=Severity.high))
+    _, state = said(outcome(first[0].incident, "resolved"), state=state)
+    second, _ = said(anomaly("z", severity=Severity.high), state=state)
+    assert second[0].incident != first[0].incident
+
+
+def test_equal_input_gives_equal_ids() -> None:
+    events = (anomaly("a"), anomaly("b", "queue"))
+    assert said(*events)[0] == said(*events)[0]
+
+
+def test_ticks_let_candidates_go() -> None:
+    _, state = said(anomaly("a"))
+    later = NOW + timedelta(seconds=301)
+    turn = CORRELATE.run(Tick(at=later, group="", number=1), state, later)
+    assert turn == (None, ())
+
+
+def test_only_the_start_of_a_run_is_of_interest() -> None:
+    assert CORRELATE.key(started("i")) == "batch"
+    assert CORRELATE.key(started("i").model_copy(update={"status": "succeeded"})) == ""
+
+
+def test_ten_thousand_anomalies_of_one_cause_are_one_incident() -> None:
+    events = [anomaly(f"a{n}", "queue") for n in range(300)]
+    out, _ = said(*events)
+    assert len({event.incident for event in out}) == 1
