@@ -90,28 +90,33 @@ def backtest(input_dir: Path, output_dir: Path, progress: Progress | None = None
 
 def _one(path: Path, source: Path, target: Path) -> tuple[int, int, float]:
     """Score one file into another of its kind: samples, alarms, seconds of scoring."""
-    name = str(path.relative_to(source))
-    block, samples, alarms, seconds = BlockState(1), 0, 0, 0.0
-    row = block.claim()
-    read = _parquet_chunks if path.suffix == ".parquet" else _csv_chunks
-    write = _ParquetScores if path.suffix == ".parquet" else _CsvScores
     unfinished = target.with_name(f".unfinished.{target.name}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with closing(write(unfinished)) as out:
-            for chunk in read(path, name):
-                rows = np.full(len(chunk.at), row, np.int32)
-                begun = time.perf_counter()
-                score = score_rows(block, rows, chunk.at, chunk.value).emitted
-                seconds += time.perf_counter() - begun
-                out.write(chunk.written, score)
-                samples += len(score)
-                alarms += int(np.count_nonzero(score >= ALARM))
-        unfinished.replace(target)
+        try:
+            seen = _through(path, str(path.relative_to(source)), unfinished)
+            unfinished.replace(target)
+        finally:
+            unfinished.unlink(missing_ok=True)
     except OSError as error:
         raise Unavailable(f"{target} cannot be written: {error}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+    return seen
+
+
+def _through(path: Path, name: str, target: Path) -> tuple[int, int, float]:
+    parquet = path.suffix == ".parquet"
+    read, write = (_parquet_chunks, _ParquetScores) if parquet else (_csv_chunks, _CsvScores)
+    block, samples, alarms, seconds = BlockState(1), 0, 0, 0.0
+    row = block.claim()
+    with closing(write(target)) as out:
+        for chunk in read(path, name):
+            rows = np.full(len(chunk.at), row, np.int32)
+            begun = time.perf_counter()
+            score = score_rows(block, rows, chunk.at, chunk.value).emitted
+            seconds += time.perf_counter() - begun
+            out.write(chunk.written, score)
+            samples += len(score)
+            alarms += int(np.count_nonzero(score >= ALARM))
     return samples, alarms, seconds
 
 
