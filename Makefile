@@ -1,26 +1,63 @@
-# One door to everything a developer does. `make help` lists the targets.
+# One door to everything a developer does. `make` alone lists what there is.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
+BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help setup demo test check bench faults lock schemas clean
+.PHONY: help setup demo test check fix schemas proto bench faults lock clean
 
 help:  ## what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
-setup: $(VENV)/.ready  ## dependencies, Kafka's jars and compiled kernels, each once
+setup: .venv/.ready  ## dependencies, Kafka's jars, compiled kernels: once, about a minute
 
-# uv, because pip's resolver takes many minutes for this set.
-$(VENV)/.ready: requirements.lock pyproject.toml
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@command -v $(BIN)/uv >/dev/null || $(BIN)/pip install --quiet uv
-	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
-	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --editable .
+# uv, because pip's resolver takes many minutes for this set. The last two steps are what would
+# otherwise be waited for at the first start: fetching Kafka, compiling the scorer.
+.venv/.ready: requirements.lock pyproject.toml streams/kafka.lock.toml
+	@test -x $(BIN)/python || { echo "setup: a Python environment in .venv"; $(PYTHON) -m venv .venv; }
+	@test -x $(BIN)/uv || { echo "setup: uv"; $(BIN)/pip install --quiet uv; }
+	@echo "setup: dependencies, pinned by hash"
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@echo "setup: Apache Kafka"
+	@$(BIN)/python -m streams.broker prepare
+	@echo "setup: the scorer's kernels"
+	@$(BIN)/python -m agents.scorer
 	@touch $@
 
-lock:  ## resolve the dependencies anew
+demo: setup  ## a real fault, found and fixed, on a real Kafka: two minutes
+	@$(BIN)/sentinel demo $(ARGS)
+
+test: setup  ## every test but the long fault tests
+	@$(BIN)/pytest -m "not faults" $(ARGS)
+
+check: setup  ## lint, types, import contracts, schemas, runbooks, policies
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m schemas.avro check
+	$(BIN)/sentinel runbooks lint
+	$(BIN)/sentinel policy lint
+	$(BIN)/sentinel slo lint
+
+fix: setup  ## what the linter and the formatter can mend by themselves
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+schemas: setup  ## add a version of each Avro schema whose model has changed
+	$(BIN)/python -m schemas.avro write
+
+bench: setup  ## every figure of the README, peers and limits in the same run
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+faults: setup  ## the long proofs: kills, zombies, rebalances, poison, tampering
+	@$(BIN)/pytest -m faults --timeout 1800 $(ARGS)
+
+lock: .venv/.ready  ## resolve the dependencies anew
 	$(BIN)/uv pip compile --universal --python-version 3.11 --all-extras --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate --quiet --upgrade -o requirements.lock pyproject.toml
+
+clean:  ## what was made here; the cache of Kafka's jars stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-out
