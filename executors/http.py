@@ -29,8 +29,8 @@ from schemas.errors import Denied, Rejected, Unavailable
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 Changing = Literal["POST", "PUT", "PATCH", "DELETE"]
 
-# Nothing that a server, a proxy or we could read in two ways: no escapes, no query, no backslash
-PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@-]+)+/?|/")
+# Nothing that a server, a proxy or we could read in two ways: no escapes, queries, semicolons
+PATH = re.compile(r"(?:/[A-Za-z0-9._~:@=,+-]+)+/?|/")
 DOTS = {".", ".."}
 KEY = re.compile(r"[A-Za-z0-9_-]{1,200}")
 BASE = re.compile(
@@ -77,7 +77,9 @@ class HttpTarget(BaseModel):
     @model_validator(mode="after")
     def _sound(self) -> Self:
         if not BASE.fullmatch(self.base_url):
-            raise ValueError(f"base_url {self.base_url!r} is no plain http(s) address")
+            raise ValueError(f"base_url {self.base_url!r:.100} is no plain http(s) address")
+        if DOTS & set(self.base_url.split("/")):
+            raise ValueError("base_url may have no . or .. in its path")
         if self.operations_path is not None:
             if self.operations_path.count("{key}") != 1:
                 raise ValueError("operations_path needs exactly one {key}")
