@@ -160,7 +160,7 @@ class Script:
         """When that budget is gone."""
         return BudgetForecast(
             objective=budget.objective,
-            verdict="burning",
+            verdict="exhausts",
             reason="at this burn the budget is gone today",
             left=budget.left,
             burn=budget.burn,
