@@ -1,0 +1,1 @@
+"""What it costs: `make bench` prints every figure of the README, peers in the same run."""

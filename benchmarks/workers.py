@@ -1,0 +1,73 @@
+"""Sentinel's own workers, started as a user would start them, each a process."""
+
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from streams.child import Child
+from streams.connection import KafkaSettings
+
+READY_S = 60.0
+
+
+class Workers:
+    """Named groups of stages, each `sentinel worker STAGE...` in a process of its own."""
+
+    def __init__(self, kafka: KafkaSettings, groups: dict[str, list[str]]) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="sentinel-bench-"))
+        self._groups = groups
+        self._environment = {
+            **os.environ,
+            "SENTINEL_KAFKA__BROKERS": kafka.brokers,
+            "SENTINEL_DATABASE__URL": f"sqlite:///{self._folder}/bench.db",
+        }
+        self._children: dict[str, Child] = {}
+
+    def __enter__(self) -> Self:
+        """Start them; `wait_ready` waits."""
+        sentinel = Path(sys.executable).with_name("sentinel")
+        for name, stages in self._groups.items():
+            self._children[name] = Child(
+                [sentinel, "worker", *stages],
+                folder=self._folder,
+                log=self._folder / f"{name}.log",
+                environment=self._environment,
+            )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop them, and say what they wrote if something went wrong."""
+        for name, child in self._children.items():
+            if kind is not None:
+                sys.stderr.write(f"{name}:\n{child.log_tail()}\n")
+            if child.running:
+                child.stop(10.0)
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process ids by name."""
+        return {name: child.pid for name, child in self._children.items()}
+
+    def wait_ready(self) -> None:
+        """Until all have joined their groups."""
+        end = time.monotonic() + READY_S
+        for name, child in self._children.items():
+            while not child.wrote("ready"):
+                if not child.running or time.monotonic() > end:
+                    raise RuntimeError(f"{name} did not come up: {child.log_tail(3)}")
+                time.sleep(0.02)
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
