@@ -227,11 +227,22 @@ def serve(
     settings: BridgeSettings, kafka: KafkaSettings, registry: CollectorRegistry | None = None
 ) -> None:
     """Run the bridge in this process until SIGTERM or SIGINT."""
-    app = create_app(settings, kafka, registry)
-    uvicorn.run(
-        app, host=settings.host, port=settings.port, log_config=None, access_log=False,
-        timeout_graceful_shutdown=int(settings.acknowledge_s) + 1,
-    )  # fmt: skip
+    server(settings, create_app(settings, kafka, registry)).run()
+
+
+def server(settings: BridgeSettings, app: FastAPI) -> uvicorn.Server:
+    """The HTTP server of the bridge; on its way out it answers what is under way."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            ws="none",
+            timeout_graceful_shutdown=int(settings.acknowledge_s) + 1,
+        )
+    )
 
 
 def _counted(parsed: Parsed, refused: str) -> Accepted:

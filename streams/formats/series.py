@@ -78,7 +78,7 @@ class SeriesIndex:
         self._series: Counter[str] = Counter()
         self._of = np.zeros(1024, np.int32)  # number -> number of its service
         self._seen = np.zeros(1024, np.int64)  # number -> epoch ms
-        self._swept = 0
+        self._swept: int | None = None  # epoch ms
 
     def __len__(self) -> int:
         """How many series are known."""
@@ -140,7 +140,8 @@ class SeriesIndex:
     def sweep(self, now: int) -> bool:
         """Forget idle series when it is time to; numbers handed out before are void then."""
         idle = int(self._limits.series_idle_s * 1000)
-        self._swept = self._swept or now
+        if self._swept is None:
+            self._swept = now
         if now - self._swept < idle / 4:
             return False
         self._swept = now

@@ -16,6 +16,7 @@ from streams.formats.columns import LATEST
 
 SECONDS, MILLIS, MICROS = 10**11, 10**14, 10**17  # the first number that is of the next unit
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+OUTSIDE = "before 1970 or after 9999"
 NANOSECONDS = pa.timestamp("ns", tz="UTC")
 
 
@@ -33,6 +34,8 @@ def epoch_ms(column: Sequence[Any], refuse: Callable[[int, str], None]) -> npt.N
 
 def _strings(column: Sequence[str]) -> npt.NDArray[np.int64]:
     stamps = pa.array(column, pa.string()).cast(NANOSECONDS).cast(pa.int64())
+    if stamps.null_count:
+        raise TypeError("a time is missing")
     return np.asarray(stamps.to_numpy(zero_copy_only=False) // 1_000_000, np.int64)
 
 
@@ -43,14 +46,16 @@ def _numbers(column: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         return whole.astype(np.int64)
     if column.dtype == np.float64:
         unit = np.searchsorted([SECONDS, MILLIS, MICROS], column, side="right")
-        scale = np.array([1e3, 1.0, 1e-3, 1e-6])[unit]
-        return np.asarray(np.rint(column * scale), np.float64).astype(np.int64)
+        whole = np.rint(column * np.array([1e3, 1.0, 1e-3, 1e-6])[unit])
+        if not (whole.min() >= 0 and whole.max() <= LATEST):  # NaN is neither
+            raise ValueError(OUTSIDE)
+        return np.asarray(whole, np.float64).astype(np.int64)
     raise TypeError(f"not times: {column.dtype}")
 
 
 def _checked(at: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     if at.min() < 0 or at.max() > LATEST:
-        raise ValueError("out of range")
+        raise ValueError(OUTSIDE)
     return at
 
 
@@ -82,7 +87,7 @@ def one(given: Any) -> int:
         )
         at = round(given * scale)
     if not 0 <= at <= LATEST:
-        raise ValueError("before 1970 or after 9999")
+        raise ValueError(OUTSIDE)
     return at
 
 

@@ -1,0 +1,64 @@
+"""The index of series: bounded, forgetful, and of one mind about spellings."""
+
+import numpy as np
+import pytest
+
+from streams.formats.limits import Limits, Refused
+from streams.formats.series import SeriesIndex
+
+HOUR = 3_600_000
+
+
+def index(**limits: float) -> SeriesIndex:
+    return SeriesIndex(Limits.model_validate(limits))
+
+
+def test_two_spellings_share_a_number() -> None:
+    series = index()
+    first = series.learn("a", "m", {"x": "1", "service": "s"}, "", 0)
+    second = series.learn("b", "m", {"service": "s", "x": "1", "empty": ""}, "", 0)
+    assert first == second
+    assert series.codes == {"a": first, "b": first}
+
+
+def test_a_service_cannot_take_more_than_its_share() -> None:
+    series = index(series_per_service=2)
+    for number in "12":
+        series.learn(number, "m", {"n": number}, "greedy", 0)
+    with pytest.raises(Refused, match="greedy has 2 series already") as refusal:
+        series.learn("3", "m", {"n": "3"}, "greedy", 0)
+    assert refusal.value.rule == "too-many-series"
+    series.learn("4", "m", {"n": "3"}, "modest", 0)
+    assert series.services == ["greedy", "modest"]
+
+
+def test_all_services_together_cannot_take_more_than_there_is() -> None:
+    series = index(series=2)
+    series.learn(1, "m", {}, "a", 0)
+    series.learn(2, "m", {}, "b", 0)
+    with pytest.raises(Refused, match="2 series already"):
+        series.learn(3, "m", {}, "c", 0)
+
+
+def test_idle_series_make_room() -> None:
+    """Pods come and go; a service's share is what it has now, not what it ever had."""
+    series = index(series_per_service=2)
+    for number in (0, 1):
+        series.learn(number, f"m{number}", {}, "s", 0)
+    assert not series.sweep(0)
+    series.touch(np.array([1]), HOUR)
+    assert series.sweep(HOUR + 1)
+    assert series.names == ['m1{service="s"}']
+    assert series.services[series.service_codes(np.array([0]))[0]] == "s"
+    assert not series.codes
+    series.learn(2, "m2", {}, "s", HOUR + 1)
+    assert len(series) == 2
+
+
+def test_numbers_reach_beyond_the_first_block() -> None:
+    series = index()
+    for number in range(3000):
+        series.learn(number, f"m{number}", {}, f"s{number % 7}", number)
+    codes = np.arange(3000)
+    services = [series.services[i] for i in series.service_codes(codes)]
+    assert services == [f"s{number % 7}" for number in range(3000)]
