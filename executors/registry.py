@@ -13,6 +13,15 @@ from executors.off import Off, OffSettings
 AnyExecutor = Annotated[OffSettings | HttpSettings, Field(discriminator="backend")]
 
 
+def targets(settings: OffSettings | HttpSettings) -> dict[str, frozenset[str]]:
+    """The targets that are listed, by every executor that a runbook may name.
+
+    An executor that is not configured has none: its runbooks are valid and never proposed.
+    """
+    listed = settings.targets if isinstance(settings, HttpSettings) else ()
+    return {"http": frozenset(listed)}
+
+
 def make(settings: OffSettings | HttpSettings, clock: Callable[[], datetime]) -> Executor:
     """The executor of these settings."""
     match settings:

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from executors.executor import Arguments, Executor
 from executors.http import Http, HttpSettings
 from executors.off import Off, OffSettings
-from executors.registry import AnyExecutor, make
+from executors.registry import AnyExecutor, make, targets
 from schemas.errors import Denied, Rejected
 from tests.executors.fake_target import Dials
 from tests.executors.http_target import TOKEN, serving
@@ -215,3 +215,9 @@ def test_every_backend_of_the_registry_is_made_and_tried_here() -> None:
 def test_an_unknown_backend_is_answered_with_the_choices() -> None:
     with pytest.raises(ValidationError, match="'off', 'http'"):
         TypeAdapter[Any](AnyExecutor).validate_python({"backend": "telnet"})
+
+
+def test_a_backend_that_is_not_configured_is_known_and_has_no_targets() -> None:
+    listed = HttpSettings.model_validate({"targets": {"shop": {"base_url": "http://127.0.0.1:1"}}})
+    assert targets(listed) == {"http": {"shop"}}
+    assert targets(OffSettings()) == {"http": frozenset()}
