@@ -20,7 +20,7 @@ from schemas.turn import Turn
 
 Effect = Literal["allow", "constrain", "approve", "deny"]
 ORDER: tuple[Effect, ...] = ("deny", "approve", "constrain", "allow")
-PERMITS = {"allow", "approve"}  # a limit alone permits nothing
+DECISIVE = {"allow", "approve", "deny"}  # a limit alone permits nothing
 START_WITHIN = "start_within_s"  # of the policies; the run is told the time, `not_after`
 WEEK_S = 7 * 86_400.0
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -212,7 +212,7 @@ def _decided(plan: Plan, answer: _Answer, evaluator: Evaluator, now: datetime) -
         Rule(id=rule.id, effect=rule.effect, reason=rule.reason)
         for rule in sorted(answer.rules, key=lambda r: (ORDER.index(r.effect), r.id, r.reason))
     )
-    if not any(rule.effect in PERMITS for rule in rules) and _strongest(rules) != "deny":
+    if not any(rule.effect in DECISIVE for rule in rules):
         silent = Rule(id="nothing-allows", effect="deny", reason="no rule allows this plan")
         rules = (silent, *rules)
     effect = _strongest(rules)
@@ -234,8 +234,7 @@ def _decided(plan: Plan, answer: _Answer, evaluator: Evaluator, now: datetime) -
 
 
 def _strongest(rules: tuple[Rule, ...]) -> Effect:
-    effects = {rule.effect for rule in rules}
-    return next((effect for effect in ORDER if effect in effects), "deny")
+    return min((rule.effect for rule in rules), key=ORDER.index)
 
 
 def _constraints(answer: _Answer, start: datetime) -> tuple[Constraint, ...]:

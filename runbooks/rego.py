@@ -8,6 +8,7 @@ label from outside could end a string or shorten it on its way into a rule.
 import hashlib
 import json
 import re
+import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -45,13 +46,16 @@ class Rego:
         if problems := lint_policies(folder):
             raise Rejected("\n".join(map(str, problems)))
         modules, data = _modules(folder), _data(folder)
-        self._interpreter, self._bundle = _compiled(modules, data)
+        self._held = list(_compiled(modules, data))
+        # At exit, too, they are freed while regopy is still whole: it would complain otherwise
+        weakref.finalize(self, self._held.clear)
         digest = hashlib.sha256(json.dumps([modules, data], sort_keys=True).encode()).hexdigest()
         self.engine = f"regopy {regopy.__version__}, policies {digest[:12]}"
 
     def evaluate(self, document: Mapping[str, object]) -> object:
         """The policies' answer to an input document. Raises Rejected when it is undefined."""
-        return _answer(self._interpreter, self._bundle, document)
+        interpreter, bundle = self._held
+        return _answer(interpreter, bundle, document)
 
 
 def lint_policies(folder: Path) -> list[Problem]:

@@ -22,6 +22,8 @@ answer := {
 		"approvers": config.approvers,
 		"expires_s": config.approval_expires_s,
 	},
+} if {
+	is_number(config.start_within_s) # else its limit would silently be none
 }
 
 config := data.sentinel.config
@@ -31,6 +33,14 @@ guarded if input.environment in config.guarded.environments
 unattended if input.environment in config.unattended.environments
 
 changes if not input.plan.dry_run
+
+# Rules of their own, and not `not x in y` where they are used: OPA takes that for undefined, and
+# not for true, when x or y is missing.
+calm if input.plan.risk in config.unattended.risks
+
+listed(executor) if executor in config.executors
+
+inside(step) if step.touches in input.plan.blast_radius
 
 # ---- allowed
 
@@ -48,7 +58,7 @@ rules contains {
 	"reason": sprintf("%s risk in %s needs no person", [input.plan.risk, input.environment]),
 } if {
 	unattended
-	input.plan.risk in config.unattended.risks
+	calm
 }
 
 # ---- with a person's approval
@@ -88,7 +98,7 @@ rules contains {
 approvals_needed contains 1 if {
 	unattended
 	changes
-	not input.plan.risk in config.unattended.risks
+	not calm
 }
 
 rules contains {
@@ -98,7 +108,7 @@ rules contains {
 } if {
 	unattended
 	changes
-	not input.plan.risk in config.unattended.risks
+	not calm
 }
 
 # ---- with limits
@@ -137,19 +147,34 @@ rules contains {
 } if {
 	some step in input.plan.steps
 	some executor in step.executors
-	not executor in config.executors
+	not listed(executor)
 }
 
 rules contains {
 	"id": "outside-blast-radius",
 	"effect": "deny",
-	"reason": sprintf("step %s touches %s, which is outside of the blast radius", [
-		step.name,
-		object.get(step, "touches", "something unnamed"),
-	]),
+	"reason": sprintf("step %s touches %s, which is outside of the blast radius", [step.name, step.touches]),
 } if {
 	some step in input.plan.steps
-	not step.touches in input.plan.blast_radius
+	clear(step)
+	not inside(step)
+}
+
+# The two rules above need these to speak.
+rules contains {
+	"id": "step-unclear",
+	"effect": "deny",
+	"reason": "a step does not say its name, its executors, or what it touches",
+} if {
+	some step in input.plan.steps
+	not clear(step)
+}
+
+clear(step) if {
+	is_string(step.name)
+	is_string(step.touches)
+	is_array(step.executors)
+	count(step.executors) > 0
 }
 
 rules contains {
