@@ -43,14 +43,11 @@ UNREADABLE = FREEZES.replace('"2026-12-20T00:00:00Z"', "soon")
 @pytest.fixture(scope="session")
 def opa_binary() -> str:
     """A real OPA. Without Go it cannot be had: said loudly, and in CI a failure."""
-    if shutil.which("go") is None and "SENTINEL_CACHE" not in os.environ:
-        message = "OPA NOT TESTED: Go is missing, deploy/dev/opa.sh needs it to build OPA"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
     built = subprocess.run(
         [ROOT / "deploy/dev/opa.sh"], capture_output=True, text=True, timeout=590, check=False
     )
+    if built.returncode and shutil.which("go") is None and os.environ.get("CI") != "true":
+        pytest.skip(f"OPA IS NOT TESTED: {built.stderr.strip()}")
     assert built.returncode == 0, built.stderr
     return built.stdout.strip()
 
