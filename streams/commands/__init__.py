@@ -1,0 +1,1 @@
+"""The commands of `sentinel`, one group a file; streams/cli.py lists them."""

@@ -1,0 +1,160 @@
+"""`sentinel tail`: what travels on a topic, decoded, as it comes."""
+# ruff: noqa: PLC0415 - heavy imports are paid by the command that needs them, not by --help
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from schemas.errors import Rejected
+from streams.commands.terminal import Json, as_json, say, show
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from schemas.topics import Topic
+    from streams.follow import Seen
+
+app = typer.Typer()
+EXAMPLES = """Examples:
+
+\b
+  sentinel tail incidents
+  sentinel tail results --incident inc-4f2a --from-beginning
+  sentinel tail samples --json --count 10
+"""
+LONGEST = 300  # characters of a raw record
+
+
+@app.command("tail", epilog=EXAMPLES)
+def tail(
+    topic: Annotated[str, typer.Argument(help="A topic's name; `.v1` may be left out.")],
+    *,
+    from_beginning: Annotated[
+        bool, typer.Option("--from-beginning", help="All that is kept, not only what comes.")
+    ] = False,
+    incident: Annotated[
+        str | None, typer.Option(help="Only what is about this incident (or a start of its id).")
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="End after so many records.  [default: never]")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Watch what travels on a topic. Ctrl-C ends it; no stage notices."""
+    from streams.follow import Follower
+    from streams.settings import Settings
+
+    chosen = named(topic)
+    if incident is not None and chosen.event is None:
+        raise typer.BadParameter(f"{chosen.name} is not about incidents: leave --incident out")
+    shown = 0
+    try:
+        with Follower(Settings.load().kafka, (chosen,), beginning=from_beginning) as follower:
+            for seen in follower.records():
+                if incident is not None and not _about(seen, incident):
+                    continue
+                for value in _json(seen) if json else ():
+                    as_json(value)
+                if not json:
+                    show(*_lines(seen))
+                shown += 1
+                if shown == count:
+                    return
+    except KeyboardInterrupt:
+        return
+
+
+def named(name: str) -> "Topic":
+    """The topic of that name. Raises BadParameter, listing the topics."""
+    from schemas.topics import BY_NAME
+
+    found = BY_NAME.get(name) or BY_NAME.get(f"{name}.v1")
+    if found is None:
+        raise typer.BadParameter(f"no topic {name!r}; there are {', '.join(sorted(BY_NAME))}")
+    return found
+
+
+def _about(seen: "Seen", prefix: str) -> bool:
+    from sinks.store import incident_of
+
+    try:
+        ident = incident_of(seen.event())
+    except Rejected:
+        return False
+    return bool(ident) and ident.removeprefix("inc-").startswith(prefix.removeprefix("inc-"))
+
+
+def _lines(seen: "Seen") -> "Iterator[str | Text]":
+    """The record for a person: an event, a frame's series or log lines, or text as it is."""
+    from schemas.topics import LOGLINES, SAMPLES
+    from streams.commands.lines import line, moment
+
+    try:
+        if seen.topic.event is not None:
+            yield line(seen.event())
+        elif seen.topic == SAMPLES:
+            for series in _series(seen.value):
+                at, last, number = series["at"][-1], series["value"][-1], len(series["at"])
+                more = f"  ({number} samples)" if number > 1 else ""
+                yield f"{moment(at)}  {series['series']}  {last:g}{more}"
+        elif seen.topic == LOGLINES:
+            for row in _loglines(seen.value):
+                yield f"{moment(row['at'])}  {row['service']}  {row['severity']}  {row['text']}"
+        else:
+            text = seen.value[: LONGEST * 4].decode("utf-8", "replace")
+            more = " ..." if len(text) > LONGEST or len(seen.value) > LONGEST * 4 else ""
+            yield f"{moment(seen.at)}  {' '.join(text[:LONGEST].split())}{more}"
+    except Rejected as error:
+        say(f"{seen.topic.name}/{seen.partition}/{seen.offset}: {error}")
+
+
+def _json(seen: "Seen") -> Iterator[Any]:
+    """The record for a program, one value a line."""
+    from schemas.topics import LOGLINES, SAMPLES
+
+    try:
+        if seen.topic.event is not None:
+            yield seen.event().model_dump()
+        elif seen.topic == SAMPLES:
+            yield from _series(seen.value)
+        elif seen.topic == LOGLINES:
+            yield from _loglines(seen.value)
+        else:
+            yield {"at": seen.at, "key": seen.key, "value": seen.value, "headers": seen.headers}
+    except Rejected as error:
+        say(f"{seen.topic.name}/{seen.partition}/{seen.offset}: {error}")
+
+
+def _series(frame: bytes) -> Iterator[dict[str, Any]]:
+    """A frame's samples by series, in the order in which the series first occur."""
+    from schemas.frames import read_samples
+
+    samples = read_samples(frame)
+    found: dict[int, dict[str, Any]] = {}
+    for code, at, value in zip(
+        samples.code.tolist(), samples.at.tolist(), samples.value.tolist(), strict=True
+    ):
+        series = found.setdefault(code, {"series": samples.names[code], "at": [], "value": []})
+        series["at"].append(_utc(at))
+        series["value"].append(value)
+    yield from found.values()
+
+
+def _loglines(frame: bytes) -> Iterator[dict[str, Any]]:
+    from schemas.frames import read_lines, rows
+
+    for service, at, severity, text, labels in rows(read_lines(frame)):
+        yield {
+            "at": _utc(at),
+            "service": service,
+            "severity": severity,
+            "text": text,
+            "labels": labels,
+        }
+
+
+def _utc(milliseconds: int) -> Any:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

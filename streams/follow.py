@@ -1,0 +1,118 @@
+"""Following topics for a person: no group is joined, nothing is committed, nobody is disturbed.
+
+Where reading begins is settled when the follower is made, so whoever makes one and then sends
+something will see what came of it.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, Self
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+
+from schemas.avro import HEADER, decode
+from schemas.errors import Rejected, Unavailable
+from schemas.event import Event
+from schemas.topics import Topic
+from streams.cluster import PATIENCE_S, quiet, reach
+from streams.connection import KafkaSettings
+
+POLL_S = 0.2  # how soon Ctrl-C and deadlines are noticed
+LARGEST = 16 * 1024 * 1024  # bytes; a frame or a report's bundle
+
+
+class Seen(NamedTuple):
+    """A record as it stood in its topic."""
+
+    topic: Topic
+    partition: int
+    offset: int
+    at: datetime
+    key: bytes
+    value: bytes
+    headers: dict[str, str]
+
+    def event(self) -> Event:
+        """The event in it. Raises Rejected when it holds none."""
+        return decode(self.value, self.headers.get(HEADER, ""))
+
+
+class Follower:
+    """Reads topics from their end, or from their beginning, until nobody asks any more."""
+
+    def __init__(
+        self, kafka: KafkaSettings, topics: Sequence[Topic], *, beginning: bool = False
+    ) -> None:
+        self._kafka = kafka
+        self._names = {kafka.topic(topic): topic for topic in topics}
+        self._away = ""
+        cluster = reach(kafka)
+        if missing := sorted(set(self._names) - set(cluster.topics)):
+            raise Rejected(
+                f"topic {', '.join(missing)} does not exist: run `sentinel topics create`"
+            )
+        self._consumer = Consumer(
+            {
+                **quiet(kafka),
+                "group.id": f"{kafka.prefix}follow",  # must be there; with assign it is never used
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "fetch.message.max.bytes": LARGEST,
+                "error_cb": self._noted,
+            }
+        )
+        places = [
+            TopicPartition(name, partition)
+            for name in self._names
+            for partition in range(cluster.topics[name])
+        ]
+        try:
+            for place in places:
+                place.offset = OFFSET_BEGINNING if beginning else self._end(place)
+            self._consumer.assign(places)
+        except KafkaException as error:
+            self._consumer.close()
+            raise Unavailable(f"Kafka at {kafka.brokers}: {error.args[0].str()}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+
+    def records(self, *, for_s: float | None = None) -> Iterator[Seen]:
+        """Records as they come, for ever or for `for_s` seconds. Raises Unavailable."""
+        until = None if for_s is None else time.monotonic() + for_s
+        while until is None or time.monotonic() < until:
+            message = self._consumer.poll(POLL_S)
+            if message is None:
+                if self._away:
+                    raise Unavailable(f"Kafka at {self._kafka.brokers} went away: {self._away}")
+                continue
+            if message.error():
+                raise Unavailable(f"Kafka at {self._kafka.brokers}: {message.error().str()}")
+            self._away = ""
+            yield self._seen(message)
+
+    def _end(self, place: TopicPartition) -> int:
+        return int(self._consumer.get_watermark_offsets(place, PATIENCE_S)[1])
+
+    def _noted(self, error: Any) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - librdkafka's own errors have such names
+            self._away = error.str()
+
+    def _seen(self, message: Any) -> Seen:
+        headers = {
+            name: (value or b"").decode("utf-8", "replace")
+            for name, value in message.headers() or []
+        }
+        return Seen(
+            topic=self._names[message.topic()],
+            partition=message.partition(),
+            offset=message.offset(),
+            at=datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC),
+            key=message.key() or b"",
+            value=message.value() or b"",
+            headers=headers,
+        )

@@ -1,0 +1,26 @@
+"""The log: one line a record on standard error, set up once by whatever runs for long."""
+
+import logging
+import sys
+from datetime import UTC, datetime
+
+
+class OneLine(logging.Formatter):
+    """Time in UTC, level, logger and text; line ends within become bars, traces included."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record on one line."""
+        at = datetime.fromtimestamp(record.created, UTC)
+        text = super().format(record)
+        folded = " | ".join(part.strip() for part in text.splitlines() if part.strip())
+        return f"{at:%Y-%m-%dT%H:%M:%S.%f}"[:-3] + f"Z {record.levelname} {record.name}: {folded}"
+
+
+def set_up(*, verbose: bool = False) -> None:
+    """Warnings and worse, with `verbose` all that is said at INFO; replaces earlier handlers."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(OneLine())
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, handlers=[handler], force=True
+    )
+    logging.captureWarnings(capture=True)
