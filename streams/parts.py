@@ -79,7 +79,7 @@ def policy(settings: Settings) -> Any:
     """Plans to decisions, by Rego in process or by an OPA server."""
     from agents.policy import Judge
 
-    return Judge(evaluator(settings))
+    return Judge(evaluator(settings), environment=settings.environment)
 
 
 def evaluator(settings: Settings) -> Any:
@@ -124,7 +124,7 @@ def explain(settings: Settings) -> Any:
     from agents.explain import Explain
     from runbooks.rates import load_rates
 
-    return Explain(load_rates(settings.files.rates))
+    return Explain(settings.explain, load_rates(settings.files.rates), objectives(settings))
 
 
 def store(settings: Settings) -> Any:

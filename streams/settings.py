@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from agents.approve import ApproveSettings
 from agents.correlate import CorrelateSettings
 from agents.detect_settings import DetectSettings
+from agents.explain import ExplainSettings
 from agents.forecast import ForecastSettings
 from agents.plan import PlanSettings
 from agents.verify import VerifySettings
@@ -82,6 +83,7 @@ class Settings(BaseModel):
     executor: AnyExecutor = Field(default=OffSettings(), description="what may be changed, and how")
     execute: ExecuteSettings = ExecuteSettings()
     verify: VerifySettings = VerifySettings()
+    explain: ExplainSettings = ExplainSettings()
     database: DatabaseSettings = DatabaseSettings()
     audit: AuditSettings = AuditSettings()
 
