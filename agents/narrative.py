@@ -138,8 +138,8 @@ def _expected(case: Case, ev: Evidence) -> Iterator[str]:
         if budget.minutes is not None:
             yield (
                 "Had nobody acted, it would have been gone with a chance of"
-                f" {ev.number('chance', at, 'budget.exhausts', PERCENT)} %, most likely in"
-                f" {ev.number('half of the cases', at, 'budget.minutes.p50')} min"
+                f" {ev.number('chance', at, 'budget.exhausts', PERCENT)} %, and then in half of the"
+                f" cases within {ev.number('half of the cases', at, 'budget.minutes.p50')} min"
                 f" ({ev.number('early', at, 'budget.minutes.p10')} to"
                 f" {ev.number('late', at, 'budget.minutes.p90')})."
             )

@@ -26,6 +26,7 @@ from schemas.plans import Decision, Plan
 from schemas.results import StepResult
 from schemas.topics import CATALOGUE
 from sinks.database import (
+    BudgetHistory,
     Budgets,
     Costs,
     Events,
@@ -66,6 +67,16 @@ class BudgetLeft(NamedTuple):
     left: float
     burn: float
     at: datetime
+
+
+class BudgetPoint(NamedTuple):
+    """A closed bucket: events in it, and the budget left (a ratio) when it closed."""
+
+    bucket_start: datetime
+    total: float
+    bad: float
+    left: float
+    burn: float
 
 
 class Avoided(NamedTuple):
@@ -220,6 +231,13 @@ class History:
         row = Budgets
         asked = select(row.objective, row.service, row.target, row.left, row.burn, row.at)
         return tuple(BudgetLeft(*found) for found in self._ask(asked.order_by(row.left)))
+
+    def budget_history(self, objective: str, since: datetime) -> tuple[BudgetPoint, ...]:
+        """An objective's closed buckets since then, oldest first; `left` as of each bucket."""
+        row = BudgetHistory
+        asked = select(row.bucket_start, row.total, row.bad, row.left, row.burn)
+        asked = asked.where(row.objective == objective, row.bucket_start >= since)
+        return tuple(BudgetPoint(*found) for found in self._ask(asked.order_by(row.bucket_start)))
 
     def avoided(self, since: datetime) -> tuple[Avoided, ...]:
         """Cost avoided in incidents reported since then, by currency; only verified fixes."""

@@ -144,7 +144,7 @@ def test_a_verified_fix_is_told_with_its_evidence_and_its_worth(explain: Explain
         "On 2026-03-04 10:00:00 UTC `checkout` showed “checkout: errors far above expected”",
         "at 43.5, expected 0.5 to 3.75; it has cleared.",
         "61 % was left, and it burned at 18.4 times",
-        "with a chance of 93 %, most likely in 41.5 min (21.2 to 77.8)",
+        "with a chance of 93 %, and then in half of the cases within 41.5 min (21.2 to 77.8)",
         "Load was 119 requests a second, expected within the hour: 120 (96.2 to 151)",
         "`scale-out` (version `3`, owner `checkout-team`, low risk) in `production`",
         "Not chosen: `restart`, fit 0.31: “no leak seen”",
