@@ -1,0 +1,170 @@
+"""Workers in processes of their own, which may be killed, frozen and started again.
+
+They are forked from a server that has loaded the program already: a start costs a fraction of
+a second, so every stage can have a process to itself. What runs in them is the program's own
+worker. They end with the tests, however those end.
+"""
+
+import asyncio
+import ctypes
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from streams.intake import serve
+from streams.pipeline import BY_NAME
+from streams.settings import Settings
+from streams.worker import run
+
+INTAKE, CLOCK = "intake", "clock"
+EVERY = (INTAKE, *BY_NAME, CLOCK)
+START_S = 90.0  # joining a group takes seconds, with two cores and many at once more
+STOP_S = 20.0
+PR_SET_PDEATHSIG = 1
+PRELOADED = [
+    "__main__", "streams.worker", "streams.pipeline", "streams.intake", "agents.detect",
+    "agents.slo", "agents.correlate", "agents.forecast", "agents.plan", "agents.policy",
+    "agents.approve", "agents.verify", "agents.explain", "runbooks.loader", "runbooks.rego",
+    "runbooks.rates", "executors.execute", "executors.registry", "sinks.store", "sinks.audit",
+]  # fmt: skip
+
+
+class Part(NamedTuple):
+    """What one process runs: names of stages, or intake, or the clock."""
+
+    stages: tuple[str, ...]
+    settings: Path
+    log: Path
+
+
+def work(part: Part, said: Connection) -> None:
+    """The process: run the part until SIGTERM; says when it has joined its groups."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    with part.log.open("ab", buffering=0) as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", force=True)
+    settings = Settings.load({}, part.settings)
+    if part.stages == (INTAKE,):
+        said.send("ready")
+        sys.exit(serve(settings.intake, settings.kafka))
+    stages = [BY_NAME[name] for name in part.stages if name != CLOCK]
+    asyncio.run(run(stages, settings, clock=CLOCK in part.stages, ready=lambda: said.send("ready")))
+
+
+class Worker:
+    """One process; a new one each time it is started."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.killed = False
+
+    def start(self) -> None:
+        """Start without waiting."""
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(PRELOADED)
+        self._hears, said = context.Pipe(duplex=False)
+        self._process = context.Process(target=work, args=(self.part, said), daemon=True)
+        self._process.start()
+        said.close()
+        self.killed = False
+
+    def wait_until_ready(self) -> None:
+        """Return when it has joined its groups. Raises AssertionError with its last words."""
+        try:
+            assert self._hears.poll(START_S), f"not up within {START_S:g} s\n{self.last_words()}"
+            self._hears.recv()
+        except EOFError:
+            raise AssertionError(f"ended at its start\n{self.last_words()}") from None
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is said to anybody."""
+        self.killed = True
+        self._process.kill()
+        self._process.join()
+        assert self._process.exitcode == -signal.SIGKILL, self.last_words()
+
+    def send(self, signum: signal.Signals) -> None:
+        """Send a signal to the running process."""
+        assert self._process.pid is not None
+        os.kill(self._process.pid, signum)
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self._process.is_alive()
+
+    def stop(self) -> None:
+        """End it in order, or by force when it takes long."""
+        self._hears.close()
+        if self._process.is_alive():
+            self.send(signal.SIGCONT)
+            self._process.terminate()
+        self._process.join(STOP_S)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+    def last_words(self, lines: int = 25) -> str:
+        """The end of its log."""
+        text = self.part.log.read_text(errors="replace") if self.part.log.exists() else ""
+        return "\n".join([f"{self.part.log.name}:", *text.splitlines()[-lines:]])
+
+
+class Workers:
+    """All processes of one pipeline; `layout` names them and says what each runs."""
+
+    def __init__(self, layout: Mapping[str, Sequence[str]], settings: Path, logs: Path) -> None:
+        logs.mkdir()
+        self._all = {
+            name: Worker(Part(tuple(stages), settings, logs / f"{name}.log"))
+            for name, stages in layout.items()
+        }
+
+    def __enter__(self) -> Self:
+        try:
+            for worker in self._all.values():
+                worker.start()
+            for worker in self._all.values():
+                worker.wait_until_ready()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def __getitem__(self, name: str) -> Worker:
+        return self._all[name]
+
+    def kill_and_restart(self, name: str) -> None:
+        """SIGKILL, and a new process at once, as a supervisor would; waits until it has joined."""
+        worker = self._all[name]
+        worker.kill()
+        worker.start()
+        worker.wait_until_ready()
+
+    def require_alive(self) -> None:
+        """Raises AssertionError with the last words of those that ended by themselves."""
+        gone = [w.last_words() for w in self._all.values() if not w.running and not w.killed]
+        assert not gone, "ended by themselves:\n" + "\n".join(gone)
+
+    def _stop(self) -> None:
+        for worker in self._all.values():
+            if hasattr(worker, "_process") and worker.running:
+                worker.send(signal.SIGCONT)
+                worker.send(signal.SIGTERM)
+        for worker in self._all.values():
+            if hasattr(worker, "_process"):
+                worker.stop()

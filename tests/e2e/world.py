@@ -1,0 +1,76 @@
+"""A whole pipeline on a broker: its target, its data, its workers, and a witness."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from streams.connection import KafkaSettings
+from streams.settings import Settings
+from streams.topics import create
+from tests.e2e import proofs, site
+from tests.e2e.events import Feeder, Shop
+from tests.e2e.target import Target, serving
+from tests.e2e.witness import Record, Witness
+from tests.e2e.workers import Workers
+
+RESOLVED_S = 90.0  # an incident takes about 12 s; longer when everything is killed at once
+
+
+@dataclass(frozen=True)
+class World:
+    """What a test has in its hands."""
+
+    kafka: KafkaSettings
+    target: Target
+    feeder: Feeder
+    witness: Witness
+    workers: Workers
+    kept: proofs.Kept
+
+    def wait(self, condition: Callable[[], bool], shop: Shop, what: str, seconds: float) -> None:
+        """Wait for something of a shop. Raises AssertionError with how far it has come."""
+        try:
+            self.witness.wait(condition, seconds, what)
+        except AssertionError as error:
+            self.workers.require_alive()
+            raise AssertionError(f"{error}\n{proofs.progress(self.witness, shop)}") from None
+
+    def resolve(self, shop: Shop, seconds: float = RESOLVED_S) -> None:
+        """Wait until the shop's incident is over and told, then stop feeding it."""
+        self.wait(lambda: proofs.over(self.witness, shop), shop, "a report", seconds)
+        self.feeder.close(shop)
+
+    def require_proofs(self, shop: Shop) -> None:
+        """All that must be true of an incident that was resolved by its runbook."""
+        proofs.require_resolved_once(self.witness, shop)
+        proofs.require_each_step_once(self.witness, self.target, shop)
+        proofs.require_every_request_counted(self.witness, shop)
+        proofs.require_whole_lives(self.witness, shop)
+        proofs.require_causes(self.witness, shop)
+        proofs.require_kept(self.witness, self.kept, shop)
+
+
+@contextmanager
+def running(
+    folder: Path,
+    *,
+    brokers: str,
+    prefix: str,
+    shops: Sequence[str],
+    layout: Mapping[str, Sequence[str]],
+    copies: int = 1,
+    heard: Callable[[Record], None] | None = None,
+) -> Iterator[World]:
+    """A pipeline that has joined all its groups; `layout` names its processes and their stages."""
+    with serving() as target:
+        path = site.build(folder, brokers=brokers, prefix=prefix, target=target.url, shops=shops)
+        kafka = Settings.load({}, path).kafka
+        assert not create(kafka).differing
+        with (
+            Workers(layout, path, folder / "logs") as workers,
+            Witness(kafka, heard) as witness,
+            Feeder(kafka, target.repaired, copies=copies) as feeder,
+        ):
+            yield World(kafka, target, feeder, witness, workers, proofs.Kept(folder))
+            workers.require_alive()
