@@ -38,7 +38,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("approve", (DECISIONS, APPROVALS, OUTCOMES), (APPROVED, REFUSALS, OUTCOMES), parts.approve, ticks=True),
     Stage("execute", (APPROVED, RESULTS, ROLLBACKS, OUTCOMES), (RESULTS, REFUSALS), parts.execute, ticks=True),
     Stage("verify", (RESULTS, INCIDENTS, OUTCOMES), (OUTCOMES,), parts.verify, ticks=True),
-    Stage("explain", STORY, (REPORTS,), parts.explain),
+    Stage("explain", (*STORY, ROLLBACKS, REFUSALS), (REPORTS,), parts.explain, ticks=True),
     Stage("store", RECORD, (), parts.store),
     Stage("audit", RECORD, (), parts.audit),
 )  # fmt: skip
