@@ -142,6 +142,7 @@ class Detect:
         self._excluded = re.compile(settings.exclude) if settings.exclude else None
         self._blocks: dict[int, list[Block]] = {}  # by partition
         self._rows: dict[int, dict[str, tuple[int, int] | None]] = {}
+        self._filling: dict[int, int] = {}  # first block with room, by partition
         self.left_out = 0  # samples of series beyond max_series
         self.series = 0
 
@@ -154,7 +155,8 @@ class Detect:
     def load(self, partition: int, saved: Mapping[int, bytes]) -> None:
         """Take a partition up from its saved blocks, by number."""
         self.drop(partition)
-        blocks = [Block.load(saved[number]) for number in sorted(saved)]
+        count = max(saved, default=-1) + 1
+        blocks = [Block.load(saved[n]) if n in saved else Block() for n in range(count)]
         self._blocks[partition] = blocks
         self._rows[partition] = {
             name: (number, row)
@@ -167,6 +169,7 @@ class Detect:
         """Forget a partition that another worker has now."""
         self.series -= sum(len(block.names) for block in self._blocks.pop(partition, []))
         self._rows.pop(partition, None)
+        self._filling.pop(partition, None)
 
     # ---- what a frame does
 
@@ -210,12 +213,24 @@ class Detect:
         if self.series >= self.settings.max_series:
             self.left_out += 1
             return None
-        blocks = self.blocks(partition)
-        if not blocks or len(blocks[-1].names) >= CAPACITY:
-            blocks.append(Block())
-        known[name] = place = (len(blocks) - 1, blocks[-1].add(name))
+        number, block = self._with_room(partition)
+        known[name] = place = (number, block.add(name))
         self.series += 1
         return place
+
+    def _with_room(self, partition: int) -> tuple[int, Block]:
+        """The first block with room, made if there is none.
+
+        The first, not the last: after a crash a block may come back with fewer series than
+        the later ones knew of, and its series must find their rows again.
+        """
+        blocks, number = self.blocks(partition), self._filling.get(partition, 0)
+        while number < len(blocks) and len(blocks[number].names) >= CAPACITY:
+            number += 1
+        if number == len(blocks):
+            blocks.append(Block())
+        self._filling[partition] = number
+        return number, blocks[number]
 
     def _judged(
         self, share: _Share, value: npt.NDArray[np.float64], scores: Scores, cause: str

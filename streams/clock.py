@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
@@ -33,15 +34,23 @@ class Clock:
                 **kafka.confluent(),
                 "message.timeout.ms": int(OLDEST_S * 1000),
                 "linger.ms": 0,
-                "log_level": 2,  # a broker that is away is said by the stages, once is enough
+                "log_level": 2,  # what does not arrive we say ourselves
             }
         )
+        self._away = False
         self._task: asyncio.Task[None] | None = None
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def start(self) -> None:
         """Begin to tick."""
         self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A clock that has broken must not stand still unnoticed."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self.failed.done():
+            self.failed.set_exception(error)
 
     async def stop(self) -> None:
         """No more ticks."""
@@ -50,12 +59,14 @@ class Clock:
         await asyncio.to_thread(self._producer.flush, 1.0)
 
     async def _run(self) -> None:
+        last = 0
         while True:
-            now = self._now()
-            await asyncio.sleep(EVERY_S - now.timestamp() % EVERY_S)
-            second = round(self._now().timestamp())
-            for partition in range(TICKS.partitions):
-                self._send(second, partition)
+            await asyncio.sleep(EVERY_S - self._now().timestamp() % EVERY_S)
+            second = round(self._now().timestamp())  # a timer may be early by a moment
+            if second > last:
+                last = second
+                for partition in range(TICKS.partitions):
+                    self._send(second, partition)
             self._producer.poll(0)
 
     def _send(self, second: int, partition: int) -> None:
@@ -63,6 +74,21 @@ class Clock:
         at = datetime.fromtimestamp(second, UTC)
         value, headers = encode(Tick(id=ident, at=at, group="", number=second))
         try:
-            self._producer.produce(self._topic, value, partition=partition, headers=dict(headers))
+            self._producer.produce(
+                self._topic, value, partition=partition, headers=headers, on_delivery=self._sent
+            )
         except (BufferError, KafkaException) as error:
-            log.warning("clock: tick %d not sent: %s", second, error)
+            self._late(str(error))
+
+    def _sent(self, error: Any, _: Any) -> None:
+        if error is not None:
+            self._late(error.str())
+        elif self._away:
+            self._away = False
+            log.warning("clock: ticks arrive again")
+
+    def _late(self, reason: str) -> None:
+        """Once an outage: the stages, which wait for ticks, only stand still."""
+        if not self._away:
+            self._away = True
+            log.warning("clock: ticks do not arrive: %s", reason)

@@ -8,8 +8,8 @@ that it includes.
 """
 
 import asyncio
-import logging
 import math
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -21,11 +21,12 @@ from schemas.event import Event
 from schemas.frames import Samples, read_samples
 from streams.connection import KafkaSettings
 from streams.deadletters import Record, dead_letter
-from streams.faust_app import MAX_REQUEST, batches, make_app, read, send, topic_of
+from streams.faust_app import keep, send, table, topic_of
+from streams.member import LostError, Member
 from streams.stage import Stage
 
-log = logging.getLogger(__name__)
 BATCH = 16  # frames scored between two looks at the clock
+LAST_SAVES_S = 2.0  # a rebalance waits for us; what is not saved is read again
 
 
 class SavedBlock(Protocol):
@@ -70,78 +71,64 @@ class ColumnShell:
     ) -> None:
         self.stage, self.consumer, self.kafka, self.clock = stage, consumer, kafka, clock
         self._save_s = save_s
-        self.app = make_app(kafka, stage.name, loop=loop)
-        self.failed: asyncio.Future[None] = loop.create_future()
+        self.member = Member(stage.name, kafka, stage.source, self, batch=BATCH, loop=loop)
+        self.failed = self.member.failed
+        self._table = table(self.member.app, "blocks")
         self._waiting: dict[int, deque[Any]] = {}  # frames not yet acknowledged, by partition
-        self._lock = asyncio.Lock()  # blocks are not saved while a frame changes them
         self._saver: asyncio.Task[None] | None = None
-        self._table = self.app.Table(
-            "blocks",
-            key_type=bytes,
-            value_type=bytes,
-            extra_topic_configs={"max.message.bytes": MAX_REQUEST},
-        )
-        self.app.agent(read(self.app, kafka, stage.source), name=stage.name)(self._agent)
-        self.app.on_rebalance_complete.connect(self._on_assigned)
 
     async def start(self) -> None:
         """Join the group and begin."""
-        await self.app.start()
-        self._saver = self.app.loop.create_task(self._save_always())
+        await self.member.start()
+        self._saver = self.member.app.loop.create_task(self._save_always())
 
     async def stop(self) -> None:
         """Save what has changed, acknowledge it and leave the group."""
         if self._saver is not None:
             self._saver.cancel()
-        async with self._lock:
-            for partition in () if self.failed.done() else tuple(self._waiting):
-                for number, block in enumerate(self.consumer.blocks(partition)):
-                    if block.changed:
-                        await self._save(partition, number)
-        await self.app.stop()
+        await self.member.stop()
 
     # ---- state over rebalances
 
-    async def _on_assigned(self, *_: Any, **__: Any) -> None:
-        actives = {tp.partition for tp in self.app.assignor.assigned_actives()}
-        async with self._lock:
-            for partition in self._waiting.keys() - actives:
-                self.consumer.drop(partition)
-            self._waiting = {partition: deque() for partition in actives}
-            store = self._table.data.data
-            saved: dict[int, dict[int, bytes]] = {partition: {} for partition in actives}
-            for key, raw in list(store.items()):
-                partition, number = (int(part) for part in key.decode().split("/"))
-                if partition in actives:
-                    saved[partition][number] = raw
-                else:
-                    del store[key]
-            for partition, blocks in saved.items():
-                self.consumer.load(partition, blocks)
+    async def assigned(self, partitions: set[int]) -> None:
+        """Take up every partition from its saved blocks; the frames since are read again."""
+        for partition in self._waiting:
+            self.consumer.drop(partition)
+        store = self._table.data.data
+        saved: dict[int, dict[int, bytes]] = {partition: {} for partition in partitions}
+        for key, raw in list(store.items()):
+            partition, number = (int(part) for part in key.decode().split("/"))
+            if partition in partitions:
+                saved[partition][number] = raw
+            else:
+                del store[key]
+        self._waiting = {partition: deque() for partition in partitions}
+        for partition, blocks in saved.items():
+            self.consumer.load(partition, blocks)
+
+    async def revoked(self, *, finished: bool) -> None:
+        """Save what fits in the time there is, so that the next owner has less to read again.
+
+        Not when a batch was given up half-way: its blocks know of frames whose anomalies were
+        never sent.
+        """
+        end = time.monotonic() + LAST_SAVES_S
+        for partition in self._waiting if finished else ():
+            for number, block in enumerate(self.consumer.blocks(partition)):
+                if block.changed and time.monotonic() < end:
+                    await self._save(partition, number)
+        for partition in self._waiting:
+            self._acknowledge(partition)
+            self.consumer.drop(partition)
+        self._waiting = {}
 
     # ---- frames
 
-    async def _agent(self, stream: Any) -> None:
-        try:
-            async for events in batches(stream, BATCH):
-                async with self._lock:
-                    await self._handle(events)
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the worker must stop for it
-            self._fail(error)
-            await asyncio.Event().wait()  # nothing more is read until the worker is gone
-
-    def _fail(self, error: BaseException) -> None:
-        if not self.failed.done():
-            self.failed.set_exception(error)
-
-    async def _handle(self, events: list[Any]) -> None:
+    async def handle(self, events: list[Any]) -> None:
+        """Learn a batch and say what it shows; it is acknowledged once it has been saved."""
         records: list[Record] = []
         for event in events:
             message = event.message
-            if message.partition not in self._waiting:
-                continue  # of a partition that has gone: its new owner reads it
             try:
                 samples = read_samples(message.value or b"")
             except Rejected as error:
@@ -150,11 +137,13 @@ class ColumnShell:
                 for said in self.consumer.feed(samples, message.partition, message.offset):
                     value, headers = encode(said)
                     records.append((topic_of(said), said.group, value, headers))
-            message.value = event.value = None  # waits long for its acknowledgement, and is large
-            self._waiting[message.partition].append(event)
         if records:
-            await send(self.app, self.kafka, records)
-        for partition in {event.message.partition for event in events} & self._waiting.keys():
+            self.member.check()
+            await send(self.member.app, self.kafka, records)
+        for event in events:
+            event.message.value = event.value = None  # large, and waits long for its turn
+            self._waiting[event.message.partition].append(event)
+        for partition in {event.message.partition for event in events}:
             self._acknowledge(partition)
 
     def _acknowledge(self, partition: int) -> None:
@@ -168,25 +157,32 @@ class ColumnShell:
 
     async def _save_always(self) -> None:
         """A few blocks a second, the longest unsaved first, so that each has its turn in time."""
-        while True:
+        while not self.failed.done():
             await asyncio.sleep(1.0)
-            async with self._lock:
-                blocks = [
-                    (block.saved, partition, number)
-                    for partition in self._waiting
-                    for number, block in enumerate(self.consumer.blocks(partition))
-                    if block.changed
-                ]
-                share = math.ceil(len(blocks) / self._save_s)
-                for _, partition, number in sorted(blocks)[:share]:
-                    await self._save(partition, number)
+            try:
+                async with self.member.lock:
+                    await self._save_share()
+            except LostError:
+                continue  # a rebalance is under way
+            except Exception as error:  # noqa: BLE001 - a saver that breaks must not be lost silently
+                self.member.fail(error)
+
+    async def _save_share(self) -> None:
+        blocks = [
+            (block.saved, partition, number)
+            for partition in self._waiting
+            for number, block in enumerate(self.consumer.blocks(partition))
+            if block.changed
+        ]
+        share = math.ceil(len(blocks) / self._save_s)
+        for _, partition, number in sorted(blocks)[:share]:
+            await self._save(partition, number)
 
     async def _save(self, partition: int, number: int) -> None:
+        self.member.check()
         block = self.consumer.blocks(partition)[number]
         key, raw = f"{partition}/{number}".encode(), block.dump()
-        changelog = self._table.changelog_topic.get_topic_name()
-        sent = await self.app.producer.send(changelog, key, raw, partition, None, None)
-        await sent
+        await keep(self.member.app, self._table, partition, {key: raw})
         self._table.data.data[key] = raw
         block.saved, block.changed = block.included, False
         self._acknowledge(partition)

@@ -9,8 +9,8 @@ id what it has seen.
 import asyncio
 import logging
 import os
-import tempfile
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,43 +25,121 @@ from schemas.topics import BY_EVENT, PARTITIONS, Topic
 from streams.connection import KafkaSettings
 
 MAX_REQUEST = 16 * 1024 * 1024  # bytes; state blocks are the largest messages
-logging.getLogger("aiokafka.consumer.group_coordinator").setLevel(logging.ERROR)  # says every join
+SESSION_S = 6.0  # with Faust's 60 a restart after kill -9 stalled for 57 s
+
+# A changelog is read whole at every start: small segments, so that compaction, which spares
+# the newest, has something to compact.
+CHANGELOG = {
+    "max.message.bytes": MAX_REQUEST,
+    "segment.bytes": 64 * 1024 * 1024,
+    "segment.ms": 3_600_000,
+    "min.cleanable.dirty.ratio": 0.2,
+}
+
+# These tell every join, every rebalance and every coordinator that is not loaded yet as a
+# warning or an error, and try again by themselves. A rebalance that does not end is told by us.
+for _name in (
+    "aiokafka.consumer.group_coordinator",
+    "faust.app.base",
+    "faust.tables.recovery",
+    "faust.transport.consumer",
+    "faust.transport.drivers.aiokafka",
+):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 
 class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust is untyped
-    """Reads committed records alone: Faust does so only with its own transactions."""
+    """Reads committed records alone, and knows when the group last heard of us."""
+
+    heard: float = 0.0  # monotonic; the group keeps our partitions for SESSION_S from then
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        consumer._isolation_level = "read_committed"  # noqa: SLF001 - no argument leads there
+        consumer._isolation_level = "read_committed"  # noqa: SLF001 - Faust passes it only with its own transactions
         return consumer
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        coordinator = self._consumer._coordinator  # noqa: SLF001 - no event tells of a heartbeat
+        beat = coordinator._do_heartbeat  # noqa: SLF001 - see above
+
+        async def noted() -> bool:
+            asked = time.monotonic()
+            answered: bool = await beat()
+            if answered:
+                self.heard = asked
+            return answered
+
+        coordinator._do_heartbeat = noted  # noqa: SLF001 - see above
+
+    async def on_partitions_assigned(self, assigned: Any, generation_id: int = 0) -> None:
+        self.heard = time.monotonic()
+        await super().on_partitions_assigned(assigned, generation_id)
 
 
 class _Consumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped
     def _new_consumer_thread(self) -> _Thread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
 
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        """Before Faust forgets what was acknowledged: finish what is under way, and commit it."""
+        if revoked:
+            self.stop_flow()
+            await self.app.hand_over()
+            await self.commit()
+        await super().on_partitions_revoked(revoked)
+
+    def _new_offset(self, tp: Any) -> int | None:
+        """We acknowledge each partition in order, so the last one is the offset to commit.
+
+        Faust looks for holes, and stops committing for good at two of the records that
+        transactions leave in a topic right after its first message.
+        """
+        acked = self._acked[tp]
+        if not acked:
+            return None
+        last: int = max(acked)
+        acked.clear()
+        self._acked_index[tp].clear()
+        return last + 1
+
+    async def _add_gap(self, tp: Any, offset_from: int, offset_to: int) -> None:
+        """No holes are looked for."""
+
+    def verify_event_path(self, now: float, tp: Any) -> None:
+        """Nothing: it counts offsets, of which a transaction's end is one that is never read."""
+
 
 class _Transport(driver.Transport):  # type: ignore[misc] # Faust is untyped
     Consumer = _Consumer
 
 
+class App(faust.App):  # type: ignore[misc] # Faust is untyped
+    """A stage's application; `hand_over` is awaited before its partitions go."""
+
+    hand_over: Callable[[], Awaitable[None]]
+
+    def _create_directories(self) -> None:
+        """None: tables are in memory and in their changelogs."""
+
+
 def make_app(kafka: KafkaSettings, name: str, *, loop: asyncio.AbstractEventLoop) -> Any:
     """A Faust application whose group is the stage's, nothing started yet."""
     brokers = [URL(f"kafka://{address.strip()}") for address in kafka.brokers.split(",")]
-    app = faust.App(
+    app = App(
         id=f"{kafka.prefix}{name}",
         broker=brokers,
         loop=loop,
         store="memory://",
-        datadir=Path(tempfile.gettempdir()) / f"sentinel-{os.getpid()}",  # Faust wants a name
+        datadir=Path(os.devnull),  # Faust wants a name; nothing is written
         topic_partitions=PARTITIONS,
         topic_replication_factor=kafka.replication,
         topic_disable_leader=True,
+        table_standby_replicas=0,  # our stores hold what is ours; recovery hung with them
         web_enabled=False,
         autodiscover=False,
-        stream_wait_empty=False,  # what is not acknowledged is read again
-        broker_session_timeout=6.0,  # with Faust's 60 a restart after kill -9 stalled for 57 s
+        stream_wait_empty=False,  # `hand_over` waits, for what it knows and no longer
+        broker_session_timeout=SESSION_S,
         broker_heartbeat_interval=1.0,
         broker_rebalance_timeout=10.0,
         broker_commit_interval=1.0,  # what a crash repeats
@@ -78,6 +156,23 @@ def make_app(kafka: KafkaSettings, name: str, *, loop: asyncio.AbstractEventLoop
     return app
 
 
+def heard(app: Any) -> float:
+    """When the group last heard of us, on the monotonic clock."""
+    moment: float = app.consumer._thread.heard  # noqa: SLF001 - our own class, behind Faust's
+    return moment
+
+
+def remaining(app: Any) -> int:
+    """Records of changelogs that are still to be read before work begins."""
+    left: int = app.tables.recovery.active_remaining_total()
+    return left
+
+
+def table(app: Any, name: str) -> Any:
+    """A table of bytes in memory, with its changelog."""
+    return app.Table(name, key_type=bytes, value_type=bytes, extra_topic_configs=CHANGELOG)
+
+
 def read(app: Any, kafka: KafkaSettings, topics: tuple[Topic, ...]) -> Any:
     """A channel over several topics, raw bytes in and out."""
     return app.topic(
@@ -87,7 +182,11 @@ def read(app: Any, kafka: KafkaSettings, topics: tuple[Topic, ...]) -> Any:
 
 
 async def batches(stream: Any, most: int) -> AsyncIterator[list[Any]]:
-    """What is waiting, up to `most` events at a time, never waiting for more."""
+    """What is waiting, up to `most` events at a time, never waiting for more.
+
+    A rebalance empties the queue behind our back: events that were taken before it may come
+    with a later batch, so each is to be asked whose it is (`Member`).
+    """
     waiting: list[Any] = []
     manual = stream.noack()
     async for event in manual.events():
@@ -108,6 +207,16 @@ async def send(
         )
         for topic, key, value, headers in records
     ]  # fmt: skip
+    await asyncio.gather(*pending)
+
+
+async def keep(app: Any, changelog: Any, partition: int, rows: dict[bytes, bytes | None]) -> None:
+    """Rows into a partition of a table's changelog, None for one that is gone; waits."""
+    topic = changelog.changelog_topic.get_topic_name()
+    pending = [
+        await app.producer.send(topic, key, value, partition, None, None)
+        for key, value in rows.items()
+    ]
     await asyncio.gather(*pending)
 
 

@@ -6,21 +6,20 @@ stage is held up.
 """
 
 import asyncio
-import logging
-import random
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from schemas.errors import Rejected, Unavailable
-from schemas.event import Event
+from schemas.errors import Rejected
 from streams.connection import KafkaSettings
 from streams.deadletters import Record, dead_letter
-from streams.faust_app import batches, decoded, make_app, read, send
-from streams.kafka import FIRST_RETRY_S, LAST_RETRY_S
+from streams.faust_app import decoded, send
+from streams.member import Member
 from streams.stage import Position, Sink, Stage
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from schemas.event import Event
+
 BATCH = 500  # events in one transaction of the sink
 
 
@@ -37,30 +36,25 @@ class SinkShell:
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.stage, self.sink, self.kafka, self.clock = stage, sink, kafka, clock
-        self.app = make_app(kafka, stage.name, loop=loop)
-        self.failed: asyncio.Future[None] = loop.create_future()
-        self.app.agent(read(self.app, kafka, stage.source), name=stage.name)(self._agent)
+        self.member = Member(stage.name, kafka, stage.source, self, batch=BATCH, loop=loop)
+        self.failed = self.member.failed
 
     async def start(self) -> None:
         """Join the group and begin."""
-        await self.app.start()
+        await self.member.start()
 
     async def stop(self) -> None:
         """Leave the group; what was not written is read again by whoever comes next."""
-        await self.app.stop()
+        await self.member.stop()
 
-    async def _agent(self, stream: Any) -> None:
-        try:
-            async for events in batches(stream, BATCH):
-                await self._handle(events)
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the worker must stop for it
-            if not self.failed.done():
-                self.failed.set_exception(error)
-            await asyncio.Event().wait()  # nothing more is read until the worker is gone
+    async def assigned(self, partitions: set[int]) -> None:
+        """Nothing: a sink keeps no state of its own."""
 
-    async def _handle(self, events: list[Any]) -> None:
+    async def revoked(self, *, finished: bool) -> None:
+        """Nothing: what was written is acknowledged, or will be written again."""
+
+    async def handle(self, events: list[Any]) -> None:
+        """Write a batch, then acknowledge it."""
         batch: list[tuple[Event, Position]] = []
         letters: list[Record] = []
         for event in events:
@@ -72,18 +66,9 @@ class SinkShell:
                 continue
             batch.append((said, Position(message.topic, message.partition, message.offset)))
         if letters:
-            await send(self.app, self.kafka, letters)
+            self.member.check()
+            await send(self.member.app, self.kafka, letters)
         if batch:
-            await self._write(batch)
+            await self.member.insist(lambda: self.sink.write(batch))
         for event in events:
             event.ack()
-
-    async def _write(self, batch: list[tuple[Event, Position]]) -> None:
-        pause = FIRST_RETRY_S
-        while True:
-            try:
-                return await self.sink.write(batch)
-            except Unavailable as error:
-                log.warning("%s: %s; again in %.1f s", self.stage.name, error, pause)
-                await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-                pause = min(pause * 2, LAST_RETRY_S)

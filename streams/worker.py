@@ -7,20 +7,28 @@ it (`sentinel up`, systemd, Kubernetes) starts it again; what was not acknowledg
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Protocol
 
-from schemas.errors import SentinelError
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from schemas.errors import SentinelError, Unavailable
 from streams.clock import Clock
+from streams.cluster import quiet
 from streams.columns import ColumnShell
 from streams.kafka import Shell
 from streams.keeping import SinkShell
 from streams.settings import Settings
 from streams.stage import Stage
+from streams.topics import replication
 
 log = logging.getLogger(__name__)
 STUCK_S = 120.0  # joining a group and recovering tables takes seconds; then start over
+STOP_S = 15.0  # a batch under way is given 4, the last saves 2
 
 
 class Running(Protocol):
@@ -56,18 +64,20 @@ def shell(stage: Stage, settings: Settings, *, clock: Callable[[], datetime] = u
 async def run(
     stages: Sequence[Stage], settings: Settings, *, clock: bool, ready: Callable[[], None]
 ) -> None:
-    """Run stages (and, if asked, the clock) until SIGTERM or SIGINT; raises what one failed of.
+    """Run stages (and, if asked, the clock) until SIGTERM or SIGINT.
 
-    `ready` is called once all have joined their groups.
+    `ready` is called once all have joined their groups. Raises SentinelError, one line, for
+    whatever stopped one of them.
     """
     loop = asyncio.get_running_loop()
     stopping: asyncio.Future[None] = loop.create_future()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, _stop_once, stopping)
-    running: list[Running] = [shell(stage, settings) for stage in stages]
+    settings = await asyncio.to_thread(_replicated, settings)
+    running: dict[str, Running] = {stage.name: shell(stage, settings) for stage in stages}
     if clock:
-        running.append(Clock(settings.kafka, now=utc_now))
-    ends = {stopping, *(one.failed for one in running)}
+        running["clock"] = Clock(settings.kafka, now=utc_now)
+    ends = {stopping, *(one.failed for one in running.values())}
     starting = loop.create_task(_start(running))
     try:
         await asyncio.wait({starting, *ends}, return_when=asyncio.FIRST_COMPLETED)
@@ -77,10 +87,30 @@ async def run(
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     finally:
         starting.cancel()
-        await asyncio.gather(*(_stop(one) for one in running))
-    for one in running:
-        if one.failed.done():
-            one.failed.result()
+        await asyncio.gather(*(_stop(name, one) for name, one in running.items()))
+    for name, one in running.items():
+        if one.failed.done() and (error := one.failed.exception()):
+            raise said(name, error) from error
+
+
+def said(name: str, error: BaseException) -> SentinelError:
+    """What a stage failed of, in one line; where, when it is not one of our own errors."""
+    if isinstance(error, SentinelError):
+        return error
+    line = " ".join(str(error).split()) or "no reason given"
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return SentinelError(f"{name}: {type(error).__name__}: {line}{where}")
+
+
+def _replicated(settings: Settings) -> Settings:
+    """Changelogs get as many copies as the topics. Raises Unavailable when Kafka is away."""
+    kafka = settings.kafka
+    try:
+        copies = replication(AdminClient(quiet(kafka)), kafka)
+    except KafkaException as error:
+        raise Unavailable(f"Kafka at {kafka.brokers}: {error.args[0].str()}") from error
+    return settings.model_copy(update={"kafka": kafka.model_copy(update={"replication": copies})})
 
 
 def _stop_once(stopping: asyncio.Future[None]) -> None:
@@ -88,15 +118,24 @@ def _stop_once(stopping: asyncio.Future[None]) -> None:
         stopping.set_result(None)
 
 
-async def _start(running: Sequence[Running]) -> None:
+async def _start(running: Mapping[str, Running]) -> None:
+    starts = [asyncio.ensure_future(_started(name, one)) for name, one in running.items()]
     try:
-        await asyncio.wait_for(asyncio.gather(*(r.start() for r in running)), STUCK_S)
+        await asyncio.wait_for(asyncio.gather(*starts), STUCK_S)
     except TimeoutError as error:
-        raise SentinelError(f"the stages did not come up within {STUCK_S:g} s") from error
+        late = ", ".join(n for n, start in zip(running, starts, strict=True) if start.cancelled())
+        raise Unavailable(f"{late} did not join within {STUCK_S:g} s: is Kafka well?") from error
 
 
-async def _stop(one: Running) -> None:
+async def _started(name: str, one: Running) -> None:
     try:
-        await asyncio.wait_for(one.stop(), 10.0)
+        await one.start()
+    except Exception as error:
+        raise said(name, error) from error
+
+
+async def _stop(name: str, one: Running) -> None:
+    try:
+        await asyncio.wait_for(one.stop(), STOP_S)
     except TimeoutError:
-        log.warning("a stage did not stop within 10 s: what it had not acknowledged is read again")
+        log.warning("%s did not stop within %g s: what it has not said is read again", name, STOP_S)

@@ -1,0 +1,232 @@
+"""A member of a consumer group: it works on partitions while they are its own, and not after.
+
+Kafka moves partitions while work is under way. Before they go, the batch under way is finished,
+or given up if it cannot end soon; what was taken from the queue and not begun is left to the
+next owner. A worker that was frozen for so long that the group has given its partitions away
+must not write on waking: it stops instead.
+
+Faust may crash inside, or wait for a changelog's end that never comes. That stops the worker
+too, so that whoever supervises it starts it again.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
+
+from schemas.errors import SentinelError, Unavailable
+from schemas.topics import Topic
+from streams.connection import KafkaSettings
+from streams.faust_app import SESSION_S, batches, heard, make_app, read, remaining
+
+log = logging.getLogger(__name__)
+FIRST_RETRY_S, LAST_RETRY_S = 0.2, 10.0
+HAND_OVER_S = 4.0  # of the 10 s that the group waits for us at a rebalance
+STUCK_S = 60.0  # a rebalance takes seconds, and a large changelog moves while it is read
+LOOK_S = 1.0
+
+R = TypeVar("R")
+
+
+class LostError(Exception):
+    """The partitions are no longer ours: what was under way is given up, unacknowledged."""
+
+
+class Work(Protocol):
+    """What a shell does with its partitions; `handle` is never under way beside the others."""
+
+    async def handle(self, events: list[Any]) -> None:
+        """Handle a batch and acknowledge it."""
+
+    async def assigned(self, partitions: set[int]) -> None:
+        """Take up these partitions and no others; the tables are complete."""
+
+    async def revoked(self, *, finished: bool) -> None:
+        """Put down what is put down in a second or two: nothing may be written after.
+
+        `finished` is False when a batch was given up half-way, so that the state in memory
+        is ahead of what was sent.
+        """
+
+
+class Member:
+    """One stage's application and its place in the group."""
+
+    def __init__(
+        self,
+        name: str,
+        kafka: KafkaSettings,
+        sources: tuple[Topic, ...],
+        work: Work,
+        *,
+        batch: int,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.name = name
+        self.stuck_s = STUCK_S
+        self.failed: asyncio.Future[None] = loop.create_future()
+        self.app = make_app(kafka, name, loop=loop)
+        self.app.hand_over = self._hand_over
+        self.lock = asyncio.Lock()  # held by whoever touches the work's state
+        self._sources = {kafka.topic(topic) for topic in sources}
+        self._work, self._batch = work, batch
+        self._generation: int | None = None  # the one in which we may write
+        self._gone: int | None = None  # the one that was handed over last
+        self._leaving = asyncio.Event()
+        self._handling: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self.app.agent(read(self.app, kafka, sources), name=name)(self._agent)
+        self.app.on_rebalance_complete.connect(self._on_complete)
+
+    async def start(self) -> None:
+        """Join the group; returns when the tables are back."""
+        self._watch = self.app.loop.create_task(self._look())
+        await self.app.start()
+
+    async def stop(self) -> None:
+        """Finish what is under way, commit and leave the group."""
+        if self._watch is not None:
+            self._watch.cancel()
+        await self._hand_over()
+        await self.app.stop()
+
+    def fail(self, error: BaseException) -> None:
+        """Stop the worker for this reason; the first one counts."""
+        self._generation = None
+        self._leaving.set()
+        if not self.failed.done():
+            self.failed.set_exception(error)
+
+    # ---- while they are ours
+
+    def check(self) -> None:
+        """Before a write: raise LostError when the partitions may be another's by now."""
+        if self._generation is None:
+            raise LostError
+        silent = time.monotonic() - heard(self.app)
+        if silent > SESSION_S:
+            self.fail(
+                SentinelError(
+                    f"{self.name}: out of touch with its group for {silent:.0f} s, frozen or cut"
+                    " off from Kafka: another worker may have its partitions"
+                )
+            )
+            raise LostError
+
+    async def insist(self, attempt: Callable[[], Awaitable[R]]) -> R:
+        """What `attempt` gives, tried again for as long as it raises Unavailable.
+
+        Raises LostError when the partitions go meanwhile.
+        """
+        pause = FIRST_RETRY_S
+        while True:
+            try:
+                return await attempt()
+            except Unavailable as error:
+                log.warning("%s: %s; again in %.1f s", self.name, error, pause)
+            await self._pause(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+            pause = min(pause * 2, LAST_RETRY_S)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._leaving.wait(), seconds)
+        except TimeoutError:
+            return
+        raise LostError
+
+    async def _agent(self, stream: Any) -> None:
+        try:
+            async for events in batches(stream, self._batch):
+                async with self.lock:
+                    ours = [e for e in events if e.message.generation_id == self._generation]
+                    if ours and not self._leaving.is_set():
+                        await self._handle(ours)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the worker must stop for it
+            self.fail(error)
+            await asyncio.Event().wait()  # nothing more is read until the worker is gone
+
+    async def _handle(self, events: list[Any]) -> None:
+        """A task of its own, which a rebalance may cancel without ending the agent."""
+        task = self._handling = self.app.loop.create_task(self._work.handle(events))
+        try:
+            await asyncio.wait({task})
+        finally:
+            self._handling = None
+            task.cancel()
+        try:
+            task.result()
+        except (LostError, asyncio.CancelledError):
+            self._generation = None  # what is in memory is ahead of what was sent
+
+    # ---- rebalances
+
+    async def _hand_over(self) -> None:
+        """Before the partitions go."""
+        self._leaving.set()
+        self._gone = self.app.consumer_generation_id
+        task = self._handling
+        if task is not None:
+            await asyncio.wait({task}, timeout=HAND_OVER_S)
+            if not task.done():
+                log.warning("%s: gives up a batch at a rebalance", self.name)
+                task.cancel()
+        async with self.lock:
+            finished, self._generation = self._generation is not None, None
+            await self._work.revoked(finished=finished)
+
+    async def _on_complete(self, *_: Any, **__: Any) -> None:
+        """The partitions are known and the tables complete; nothing is read before this ends."""
+        async with self.lock:
+            generation = self.app.consumer_generation_id
+            if self.failed.done() or generation == self._gone:
+                return
+            try:
+                await self._work.assigned(self._partitions())
+            except Exception as error:  # noqa: BLE001 - whatever it is, the worker must stop for it
+                self.fail(error)
+                return
+            self._generation = generation
+            self._leaving.clear()
+
+    def _partitions(self) -> set[int]:
+        """Our partitions, which must be the same of every topic where there is state."""
+        by_topic: dict[str, set[int]] = {topic: set() for topic in self._sources}
+        for topic, partition in self.app.consumer.assignment():
+            by_topic.setdefault(topic, set()).add(partition)
+        distinct = {frozenset(partitions) for partitions in by_topic.values()}
+        if len(distinct) > 1 and self.app.tables:
+            said = ", ".join(f"{topic} {sorted(held)}" for topic, held in sorted(by_topic.items()))
+            raise SentinelError(
+                f"{self.name}: its topics must have equally many partitions, but it has {said}"
+            )
+        return set().union(*distinct)
+
+    # ---- what Faust does not tell
+
+    async def _look(self) -> None:
+        """Fail when Faust has crashed, or a rebalance or a changelog's reading stands still."""
+        seen, since = None, time.monotonic()
+        while not self.failed.done():
+            await asyncio.sleep(LOOK_S)
+            if self.app.crashed:
+                reason = self.app.crash_reason
+                said = str(reason).partition("\n")[0] or "no reason given"
+                self.fail(SentinelError(f"{self.name}: {type(reason).__name__}: {said}"))
+            now = time.monotonic()
+            progress = (
+                (self.app.consumer_generation_id, remaining(self.app))
+                if self.app.rebalancing else None
+            )  # fmt: skip
+            if progress is None or progress != seen:
+                seen, since = progress, now
+            elif now - since > self.stuck_s:
+                self.fail(
+                    SentinelError(
+                        f"{self.name}: a rebalance has stood still for {now - since:.0f} s with"
+                        f" {progress[1]} changelog records to read: starting over"
+                    )
+                )
