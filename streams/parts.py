@@ -11,7 +11,8 @@ from streams.settings import Settings
 
 def groups(settings: Settings) -> dict[str, str]:
     """Service -> correlation group."""
-    return topology(settings).groups()
+    services: dict[str, str] = topology(settings).groups()
+    return services
 
 
 def topology(settings: Settings) -> Any:

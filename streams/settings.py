@@ -175,7 +175,7 @@ def _said(error: ValidationError, path: Path | None) -> str:
 
 
 def _unknown(error: Mapping[str, Any]) -> bool:
-    return error["type"] == "extra_forbidden"
+    return bool(error["type"] == "extra_forbidden")
 
 
 def _known(place: tuple[int | str, ...]) -> list[str]:

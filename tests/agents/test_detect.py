@@ -97,7 +97,7 @@ def test_after_a_crash_saved_blocks_and_replay_give_bitwise_the_same(crash: int)
 def test_series_beyond_one_block_keep_their_rows() -> None:
     names = [canonical("m", {"service": "s", "n": str(n)}) for n in range(600)]
     detect = new()
-    run(detect, iter([frame(dict.fromkeys(names, [1.0, 2.0]), T0)]))
+    run(detect, iter([frame({name: [1.0, 2.0] for name in names}, T0)]))
     assert [len(b.names) for b in detect.blocks(0)] == [256, 256, 88]
     again = new()
     again.load(0, {n: b.dump() for n, b in enumerate(detect.blocks(0))})
@@ -110,7 +110,7 @@ def test_series_beyond_one_block_keep_their_rows() -> None:
 def test_only_blocks_that_a_frame_touches_have_changed() -> None:
     names = [canonical("m", {"service": "s", "n": str(n)}) for n in range(300)]
     detect = new()
-    run(detect, iter([frame(dict.fromkeys(names, [1.0]), T0)]))
+    run(detect, iter([frame({name: [1.0] for name in names}, T0)]))
     for block in detect.blocks(0):
         block.changed = False
     detect.feed(frame({names[-1]: [1.0]}, T0 + 1000), 0, 1)
