@@ -23,6 +23,7 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
+from confluent_kafka.admin import AdminClient
 
 from schemas.errors import Rejected, SentinelError, Unavailable
 from streams.connection import KafkaSettings
@@ -70,7 +71,7 @@ class ExactlyOnce:
         ended: Callable[[bool], None],
         start: str = "earliest",
         consumer: dict[str, Any] | None = None,
-        producer: dict[str, Any] | None = None,
+        transaction_timeout_ms: int = 15_000,
     ) -> None:
         self._topics, self._stop, self._ended = topics, stop, ended
         self._latest = start == "latest"
@@ -93,7 +94,7 @@ class ExactlyOnce:
             | (consumer or {}),
             logger=log,
         )
-        self._producer = Producer(
+        self._producer_settings = (
             shared
             | {
                 "transactional.id": self._transactional_id,
@@ -103,9 +104,11 @@ class ExactlyOnce:
                 "message.max.bytes": LARGEST_MESSAGE,
                 "queue.buffering.max.kbytes": 256 * 1024,
             }
-            | (producer or {}),
-            logger=log,
+            | {"transaction.timeout.ms": transaction_timeout_ms}
         )
+        self._producer = Producer(self._producer_settings, logger=log)
+        self._kafka, self._group = kafka, f"{kafka.prefix}{group}"
+        self._timeout_s = transaction_timeout_ms / 1000
         self._next: dict[tuple[str, int], int] = {}  # what is read next, open transaction included
         self._start: dict[tuple[str, int], int] = {}  # where we began, for want of a commit
         self._touched: set[tuple[str, int]] = set()  # read from in the open transaction
@@ -202,8 +205,8 @@ class ExactlyOnce:
         try:
             self._in_transaction("commit", self._send_offsets)
             self._in_transaction("commit", self._producer.commit_transaction)
-        except _AbortError:
-            self._abort()
+        except (_AbortError, FencedError) as error:
+            self._abort(error)
             return False
         self._close(committed=True)
         return True
@@ -253,11 +256,44 @@ class ExactlyOnce:
         self._touched.clear()
         self._ended(committed)
 
-    def _abort(self) -> None:
+    def _abort(self, cause: Exception | None = None) -> None:
         log.warning("transaction aborted, its records will be read again: %s", self._last_error)
         self._rewind = True
-        self._in_transaction("abort", self._producer.abort_transaction)
+        try:
+            if isinstance(cause, FencedError):
+                raise cause
+            self._in_transaction("abort", self._producer.abort_transaction)
+        except FencedError:
+            if self.age_s < self._timeout_s or self._replaced():
+                raise
+            self._renew()
         self._close(committed=False)
+
+    def _renew(self) -> None:
+        """Begin anew under our name, after the brokers ended a transaction that took too long.
+
+        They fence its producer then, as they do for one whose name was taken; it was away,
+        or they were.
+        """
+        log.warning("the transaction outlived its %g s; starting another", self._timeout_s)
+        self._producer.purge()
+        self._producer = Producer(self._producer_settings, logger=log)
+        self._insist("reach the transaction coordinator", self._producer.init_transactions)
+
+    def _replaced(self) -> bool:
+        """Whether another member of the group goes by our name."""
+        admin = AdminClient(self._kafka.confluent())
+        described = self._insist(
+            "describe the group",
+            lambda timeout: admin.describe_consumer_groups([self._group], request_timeout=timeout)[
+                self._group
+            ].result(),
+        )
+        me = self._consumer.memberid()
+        return any(
+            member.client_id == self._transactional_id and member.member_id != me
+            for member in described.members
+        )
 
     def _go_back(self) -> None:
         """Read on from what is committed, in every partition that is ours."""

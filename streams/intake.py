@@ -87,7 +87,7 @@ class Intake:
                 "session.timeout.ms": settings.session_timeout_ms,
                 "heartbeat.interval.ms": settings.session_timeout_ms // 6,
             },
-            producer={"transaction.timeout.ms": settings.transaction_timeout_ms},
+            transaction_timeout_ms=settings.transaction_timeout_ms,
         ) as loop:
             for topic in (SAMPLES, LOGLINES, DEADLETTERS):
                 self._partitions[topic.name] = loop.partitions(self._kafka.topic(topic))

@@ -4,6 +4,7 @@ A topic that is there with other settings is somebody's decision: it is reported
 changed. Partitions are not added either, because that moves keys to other partitions.
 """
 
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -69,12 +70,8 @@ def differences(admin: Any, kafka: KafkaSettings, topics: Sequence[Topic]) -> di
     """Topics that are not as the catalogue wants them, each with what is different."""
     if not topics:
         return {}
+    configs = _configs(admin, [kafka.topic(t) for t in topics])
     partitions = admin.list_topics(timeout=TIMEOUT_S).topics
-    resources = [ConfigResource(ResourceType.TOPIC, kafka.topic(t)) for t in topics]
-    configs = {
-        resource.name: future.result()
-        for resource, future in admin.describe_configs(resources, request_timeout=TIMEOUT_S).items()
-    }
     result = {}
     for topic in topics:
         name = kafka.topic(topic)
@@ -90,6 +87,21 @@ def differences(admin: Any, kafka: KafkaSettings, topics: Sequence[Topic]) -> di
         if said:
             result[name] = f"{name}: {'; '.join(said)}"
     return result
+
+
+def _configs(admin: Any, names: Sequence[str]) -> dict[str, Any]:
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+        answers = admin.describe_configs(resources, request_timeout=TIMEOUT_S)
+        try:
+            return {resource.name: future.result() for resource, future in answers.items()}
+        except KafkaException as error:
+            # A topic made a moment ago by somebody else: not every broker has heard of it yet.
+            unknown = error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+            if not unknown or time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)
 
 
 def _is_new(future: Any) -> bool:

@@ -29,11 +29,11 @@ logging.basicConfig(level=logging.INFO)
 settings = IntakeSettings.model_validate_json(sys.argv[1])
 sys.exit(serve(settings, KafkaSettings.model_validate_json(sys.argv[2])))
 """
-EVENTS = 30_000
-# Small batches, so that there is a middle to kill it in; short time-outs, so that it is quick.
+PART = 8000  # events written before each blow: there is always something left to do
+# Small batches, so that there is a middle to strike in; short time-outs, so that it is quick.
 SLOW = {
     "limits": {"late_s": 0, "future_s": 0},
-    "batch_records": 200,
+    "batch_records": 100,
     "commit_ms": 10,
     "session_timeout_ms": 2000,
     "transaction_timeout_ms": 5000,
@@ -65,7 +65,7 @@ class Progress:
         """Whether `wanted` samples are committed, as a question to ask again."""
 
         def reached() -> bool:
-            for message in self._consumer.consume(100, 0.05):
+            for message in self._consumer.consume(10, 0.05):
                 if message.error() is None:
                     self.seen += sum(1 for _ in rows(message))
             return self.seen >= wanted
@@ -101,22 +101,44 @@ def require_exactly(found: list[Row], events: int) -> None:
         assert own == sorted(own)
 
 
+def require_good_end(*workers: subprocess.Popen[bytes]) -> None:
+    """Workers that are asked to stop do, and have nothing to complain of."""
+    for process in workers:
+        assert process.poll() is None, said(process)
+        process.terminate()
+    for process in workers:
+        assert process.wait(30) == 0, said(process)
+
+
+def join(process: subprocess.Popen[bytes]) -> None:
+    """Wait until a worker has partitions of the raw metrics."""
+    assert process.stderr is not None
+    lines = iter(process.stderr.readline, b"")
+    heard = next((line for line in lines if b"reading" in line and b"raw.metrics" in line), b"")
+    assert heard, said(process)
+
+
+def said(process: subprocess.Popen[bytes]) -> str:
+    """The end of what a worker that has ended has logged."""
+    assert process.stderr is not None
+    return process.stderr.read().decode()[-3000:]
+
+
 @pytest.mark.broker
 def test_killed_three_times_in_the_middle(broker: EmbeddedBroker, topic_prefix: str) -> None:
     kafka = world(broker.bootstrap, topic_prefix)
-    fill(kafka, range(EVENTS))
     with progress(kafka) as watched:
-        for share in (0.2, 0.4, 0.6):
+        for part in range(3):
+            fill(kafka, range(part * PART, (part + 1) * PART))
             with worker(kafka, "a") as process:
-                until(watched.reaches(int(share * EVENTS)))
+                until(watched.reaches(part * PART + PART // 4))
                 process.kill()
                 assert process.wait() == -signal.SIGKILL
-            assert watched.seen < EVENTS
+        assert watched.seen < 3 * PART
         with worker(kafka, "a") as process:
-            until(watched.reaches(EVENTS))
-            process.terminate()
-            assert process.wait(30) == 0
-    require_exactly(samples(kafka), EVENTS)
+            until(watched.reaches(3 * PART))
+            require_good_end(process)
+    require_exactly(samples(kafka), 3 * PART)
     assert not letters(kafka)
 
 
@@ -126,34 +148,34 @@ def test_a_frozen_worker_that_wakes_up_commits_nothing_twice(
 ) -> None:
     """A zombie: frozen past its session, its partitions given away, then awake again."""
     kafka = world(broker.bootstrap, topic_prefix)
-    fill(kafka, range(EVENTS))
+    fill(kafka, range(PART))
     with progress(kafka) as watched, worker(kafka, "a") as first:
-        until(watched.reaches(EVENTS // 5))
+        until(watched.reaches(PART // 4))
         os.kill(first.pid, signal.SIGSTOP)
         with worker(kafka, "b") as second:
-            until(watched.reaches(EVENTS // 2))
+            join(second)
+            fill(kafka, range(PART, 2 * PART))
+            until(watched.reaches(PART + PART // 2))
             os.kill(first.pid, signal.SIGCONT)
-            until(watched.reaches(EVENTS))
-            for process in (first, second):
-                process.terminate()
-            assert [process.wait(30) for process in (first, second)] == [0, 0]
-    require_exactly(samples(kafka), EVENTS)
+            fill(kafka, range(2 * PART, 3 * PART))
+            until(watched.reaches(3 * PART))
+            require_good_end(first, second)
+    require_exactly(samples(kafka), 3 * PART)
 
 
 @pytest.mark.broker
 def test_workers_that_come_and_go_share_the_work(broker: EmbeddedBroker, topic_prefix: str) -> None:
     kafka = world(broker.bootstrap, topic_prefix)
-    fill(kafka, range(EVENTS))
     with progress(kafka) as watched, worker(kafka, "a") as stays:
-        for visitor in ("b", "c"):
+        for part, visitor in enumerate("bc"):
             with worker(kafka, visitor) as process:
-                until(watched.reaches(min(EVENTS, watched.seen + EVENTS // 4)))
-                process.terminate()
-                assert process.wait(30) == 0
-        until(watched.reaches(EVENTS))
-        stays.terminate()
-        assert stays.wait(30) == 0
-    require_exactly(samples(kafka), EVENTS)
+                join(process)
+                fill(kafka, range(part * PART, (part + 1) * PART))
+                until(watched.reaches(part * PART + PART // 2))
+                require_good_end(process)
+        until(watched.reaches(2 * PART))
+        require_good_end(stays)
+    require_exactly(samples(kafka), 2 * PART)
 
 
 @pytest.mark.broker
@@ -174,10 +196,9 @@ def test_a_worker_whose_name_was_taken_stops_and_says_so(
                 assert sent < 100_000
             until(watched.reaches(sent))
         assert first.returncode == 1
-        assert first.stderr is not None
-        said = first.stderr.read().decode()
-        assert "has taken over: give each worker a name of its own" in said
-        assert "Traceback" not in said
+        last_words = said(first)
+        assert "has taken over: give each worker a name of its own" in last_words
+        assert "Traceback" not in last_words
     assert sorted(row.value for row in samples(kafka)) == list(range(sent))
 
 
