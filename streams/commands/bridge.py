@@ -1,0 +1,65 @@
+"""`sentinel bridge`: Prometheus remote write over HTTP, and scraping for who has no Prometheus."""
+# ruff: noqa: PLC0415 - heavy imports are paid by the command that needs them, not by --help
+
+import re
+from typing import Annotated
+
+import typer
+
+from streams.commands.terminal import say
+
+app = typer.Typer()
+EXAMPLES = """Examples:
+
+\b
+  sentinel bridge --port 9201
+  sentinel bridge --scrape checkout=http://127.0.0.1:8000 --interval 1s
+"""
+SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?")
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
+
+
+@app.command("bridge", epilog=EXAMPLES)
+def bridge(
+    *,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on.  [default: bridge.host]")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port; 0: a free one.  [default: bridge.port]"),
+    ] = None,
+    scrape: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=URL", help="Scrape this target too; repeatable."),
+    ] = None,
+    interval: Annotated[str, typer.Option(help="Between scrapes, as 500ms, 1s or 1m.")] = "15s",
+    verbose: Annotated[bool, typer.Option("--verbose", help="Log more than warnings.")] = False,
+) -> None:
+    """Take remote write at /api/v1/write and give it to Kafka, until SIGTERM or Ctrl-C."""
+    from streams.logs import set_up
+    from streams.scrape import ScrapeSettings
+    from streams.serving import serve
+    from streams.settings import Settings
+
+    scraping = ScrapeSettings(targets=tuple(scrape or ()), interval_s=seconds(interval))
+    set_up(verbose=verbose)
+    settings = Settings.load()
+    given = {"host": host, "port": port}
+    chosen = settings.bridge.model_copy(
+        update={name: value for name, value in given.items() if value is not None}
+    )
+    serve(chosen, scraping, settings.kafka, ready=lambda url: say(f"ready: bridge at {url}"))
+
+
+def seconds(text: str) -> float:
+    """A length of time in seconds. Raises BadParameter.
+
+    >>> seconds("500ms"), seconds("1s"), seconds("2")
+    (0.5, 1.0, 2.0)
+    """
+    found = SPAN.fullmatch(text.strip())
+    value = float(found[1]) * UNITS[found[2]] if found else 0.0
+    if value <= 0:
+        raise typer.BadParameter(f"{text!r} is no length of time: write 500ms, 1s or 1m")
+    return value

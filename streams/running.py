@@ -1,0 +1,103 @@
+"""What a worker process runs: any stages, intake and the clock, until one fails or it is told.
+
+Intake works in a thread of its own, because its client blocks; all else shares one event loop.
+"""
+
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from confluent_kafka import ConsumerGroupState, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from schemas.errors import Unavailable
+from streams import worker
+from streams.cluster import PATIENCE_S, quiet, reach
+from streams.intake import STAGE as INTAKE
+from streams.intake import Intake
+from streams.pipeline import BY_NAME
+from streams.settings import Settings
+
+CLOCK = "clock"
+JOIN_S = 60.0  # joining a group takes seconds, after a crash until the dead member is given up
+LOOK_S = 0.3  # between two looks at the group
+
+
+def names() -> tuple[str, ...]:
+    """What can be run."""
+    return (INTAKE, *BY_NAME, CLOCK)
+
+
+def run(wanted: Sequence[str], settings: Settings, *, ready: Callable[[], None]) -> None:
+    """Run the named ones until SIGTERM or SIGINT; `ready` is called once all have joined.
+
+    Raises Unavailable when Kafka does not answer, and what the first one to fail failed of.
+    """
+    reach(settings.kafka)
+    asyncio.run(_run(wanted, settings, ready))
+
+
+async def _run(wanted: Sequence[str], settings: Settings, ready: Callable[[], None]) -> None:
+    stages = [BY_NAME[name] for name in wanted if name in BY_NAME]
+    stop = threading.Event()
+    missing = {"stages", *({INTAKE} & set(wanted))}
+
+    def joined(part: str) -> None:
+        missing.discard(part)
+        if not missing:
+            ready()
+
+    # It hears the signals, so it runs also when it has no stage to run
+    works = [worker.run(stages, settings, clock=CLOCK in wanted, ready=lambda: joined("stages"))]
+    if INTAKE in wanted:
+        works.append(_intake(settings, stop, lambda: joined(INTAKE)))
+    tasks = [asyncio.ensure_future(work) for work in works]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    stop.set()
+    tasks[0].cancel()
+    ends = await asyncio.gather(*tasks, return_exceptions=True)
+    for end in ends:
+        if isinstance(end, Exception):
+            raise end
+
+
+async def _intake(settings: Settings, stop: threading.Event, ready: Callable[[], None]) -> None:
+    named = settings.intake.instance or f"{socket.gethostname()}-{os.getpid()}"
+    intake = Intake(settings.intake.model_copy(update={"instance": named}), settings.kafka)
+    working = asyncio.ensure_future(asyncio.to_thread(intake.run, stop))
+    joining = asyncio.ensure_future(_joined(settings, f"{INTAKE}-{named}"))
+    try:
+        await asyncio.wait({working, joining}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            joining.result()
+            ready()
+        await asyncio.shield(working)
+    finally:
+        stop.set()
+        joining.cancel()
+        await working
+
+
+async def _joined(settings: Settings, name: str) -> None:
+    """Return once the group is settled and this worker in it. Raises Unavailable."""
+    kafka = settings.kafka
+    group, client = f"{kafka.prefix}{INTAKE}", f"{kafka.prefix}{name}"
+    admin = AdminClient(quiet(kafka))
+    deadline = asyncio.get_running_loop().time() + JOIN_S
+    while asyncio.get_running_loop().time() < deadline:
+        found = await asyncio.to_thread(_described, admin, group)
+        settled = found is not None and found.state == ConsumerGroupState.STABLE
+        if settled and any(member.client_id == client for member in found.members):
+            return
+        await asyncio.sleep(LOOK_S)
+    raise Unavailable(f"{INTAKE} did not join its group {group} within {JOIN_S:g} s")
+
+
+def _described(admin: Any, group: str) -> Any:
+    try:
+        return admin.describe_consumer_groups([group], request_timeout=PATIENCE_S)[group].result()
+    except KafkaException:  # its coordinator is moving or loading: asked again until JOIN_S
+        return None
