@@ -34,6 +34,7 @@ class Entry(NamedTuple):
 
 
 COMMANDS = (
+    Entry("demo", "demo", "Break a small shop for real and watch Sentinel mend it"),
     Entry("up", "up", "Start the whole pipeline on this machine"),
     Entry("worker", "worker", "Run some of its stages in this process"),
     Entry("bridge", "bridge", "Take Prometheus remote write, or scrape targets"),

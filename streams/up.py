@@ -115,14 +115,18 @@ class Up:
                 self._stopping.wait(LOOK_S)
             self._say(f"ready: {' '.join(member.group)} (pid {self.pids.get(member.name, '-')})")
 
-    def stop(self) -> None:
-        """Stop every group in the order of the flow; done when all are gone."""
+    def stop(self, patience: float = STOP_S) -> None:
+        """Stop every group in the order of the flow; done when all are gone.
+
+        A group that has not ended after `patience` seconds is killed: it starts again from
+        what it had acknowledged, if it ever does.
+        """
         self._stopping.set()
         if self._supervisor is not None:
             self._supervisor.join()
         for member in self._members:
             if member.child is not None and member.child.running:
-                member.child.stop(STOP_S)
+                member.child.stop(patience)
 
     def _supervise(self) -> None:
         while not self._stopping.is_set():
@@ -137,6 +141,8 @@ class Up:
                     self._say(line)
                 if member.due <= now and not member.running and not self._stopping.is_set():
                     member.start(self._environment, self._folder)
+                elif member.recovered():
+                    self._say(f"{member.name} is back")
 
 
 class Member:
@@ -153,6 +159,7 @@ class Member:
         self._started = 0.0
         self._pause = FIRST_PAUSE_S
         self._told = True
+        self._missed = False  # whether it has ended and its return was not told
 
     @property
     def running(self) -> bool:
@@ -180,7 +187,7 @@ class Member:
         """Plan the next start of one that has ended; one line on it, once."""
         if self.running or self._told or self.child is None:
             return ""
-        self._told = True
+        self._told = self._missed = True
         if now - self._started > STEADY_S:
             self._pause, self.failures = FIRST_PAUSE_S, 0
         self.failures += 1
@@ -191,6 +198,12 @@ class Member:
         )
         self._pause = min(self._pause * 2, LAST_PAUSE_S)
         return line
+
+    def recovered(self) -> bool:
+        """Whether one that had ended is ready again; true once."""
+        back = self._missed and self.ready
+        self._missed = self._missed and not back
+        return back
 
     def last_words(self) -> str:
         """The last line that it wrote."""
