@@ -38,7 +38,7 @@ Status = Literal["ok", "warn", "fail"]
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at; `todo` is there unless it is ok."""
+    """One thing that was looked at; `todo` is empty when it is ok or the detail says it."""
 
     name: str
     status: Status
@@ -48,7 +48,7 @@ class Finding(NamedTuple):
 
 def inspect(settings: Settings) -> Iterator[Finding]:
     """Everything, the cluster first; what cannot be looked at is a finding as well."""
-    cluster = _guarded("kafka", lambda: kafka(settings), "start Kafka, or correct kafka.brokers")
+    cluster = _guarded("kafka", lambda: kafka(settings), "")
     yield from cluster
     if all(found.status != "fail" for found in cluster):
         yield from _guarded("topics", lambda: topics(settings), "run `sentinel topics create`")

@@ -36,9 +36,10 @@ class Said(NamedTuple):
     style: str = ""
 
 
-def line(event: Event, *, at: str | None = None) -> Text:
-    """The event on one line; `at` replaces the time of day."""
+def line(event: Event, *, at: str | None = None, about: str = "") -> Text:
+    """The event on one line; `at` replaces the time of day, `about` is not said again."""
     text, style = said(event)
+    text = text.removeprefix(f"{about} ")
     when = at if at is not None else moment(event.at)
     return Text.assemble((when, QUIET), "  ", f"{event.SUBJECT:<9}", "  ", (_flat(text), style))
 

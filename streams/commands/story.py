@@ -23,7 +23,6 @@ from streams.commands.lines import (
     BY_STATUS,
     GOOD,
     QUIET,
-    SHORT,
     WARN,
     foreseen,
     line,
@@ -164,7 +163,7 @@ def _policy(life: Lifecycle) -> Lines:
 def _answers(life: Lifecycle) -> Lines:
     for event in life.events:
         if isinstance(event, Approval | Approved | Refusal | Rollback):
-            yield line(event, at=f"{event.at:%H:%M:%S}Z")
+            yield line(event, at=f"{event.at:%H:%M:%S}Z", about=life.incident.incident)
 
 
 def _steps(life: Lifecycle) -> Lines:
@@ -214,7 +213,8 @@ def _timeline(life: Lifecycle) -> Lines:
                 yield Text(f"... {left_out} more ...", QUIET)
             continue
         sign = "-" if event.at < begin else "+"
-        yield line(event, at=f"{sign + span(abs(event.at - begin)):>8}")
+        at = f"{sign + span(abs(event.at - begin)):>8}"
+        yield line(event, at=at, about=life.incident.incident)
 
 
 def _is_news(event: Event) -> bool:
@@ -237,7 +237,8 @@ def next_commands(life: Lifecycle, now: datetime) -> Lines:
         yield Text(f"sentinel reject {ident}", "bold")
     run = undoable(life, now)
     if run is not None:
-        yield Text(f"{run.run} can be taken back until {clock(run.rollback_until)}:", QUIET)
+        until = f" until {clock(run.rollback_until)}" if run.rollback_until else ""
+        yield Text(f"{run.run} can be taken back{until}:", QUIET)
         yield Text(f"sentinel rollback {run.rollback_token}", "bold")
 
 
@@ -265,9 +266,3 @@ def undoable(life: Lifecycle, now: datetime) -> StepResult | None:
         if open_still and run.rollback_token not in spent:
             return run
     return None
-
-
-def short(decision: Decision) -> str:
-    """A waiting plan's line in a list."""
-    plan = decision.plan
-    return f"{plan.incident.incident}  {plan.hash[:SHORT]}  {plan.runbook}"

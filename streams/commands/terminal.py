@@ -17,6 +17,10 @@ from rich.text import Text
 
 Cell = str | Text
 
+MINUTE = 60.0
+TENTHS = 10.0  # seconds below which tenths matter
+UNITS = (((86400, "d"), (3600, "h")), ((3600, "h"), (60, "m")), ((60, "m"), (1, "s")))
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
@@ -93,19 +97,18 @@ def clock(at: datetime | None) -> str:
 def span(length: timedelta) -> str:
     """A length of time for a person.
 
-    >>> span(timedelta(seconds=3725)), span(timedelta(seconds=4.25)), span(timedelta(days=2))
-    ('1h02m', '4.2s', '2d00h')
+    >>> [span(timedelta(seconds=s)) for s in (4.25, 300, 3725, 30 * 86400)]
+    ['4.2s', '5m', '1h02m', '30d']
     """
     seconds = length.total_seconds()
     sign, seconds = ("-", -seconds) if seconds < 0 else ("", seconds)
-    minutes, hours = int(seconds // 60), int(seconds // 3600)
-    if seconds < 60:  # noqa: PLR2004 - a minute
-        return f"{sign}{seconds:.1f}s" if seconds < 10 else f"{sign}{seconds:.0f}s"  # noqa: PLR2004 - tenths matter only there
-    if not hours:
-        return f"{sign}{minutes}m{int(seconds % 60):02}s"
-    if hours < 48:  # noqa: PLR2004 - beyond two days, days are plainer
-        return f"{sign}{hours}h{minutes % 60:02}m"
-    return f"{sign}{hours // 24}d{hours % 24:02}h"
+    if seconds < MINUTE:
+        return f"{sign}{seconds:.1f}s" if seconds < TENTHS else f"{sign}{seconds:.0f}s"
+    for (size, name), (lesser, rest) in UNITS:
+        if seconds >= size * (2 if name == "d" else 1):  # 47h says more than 1d23h
+            more = int(seconds % size // lesser)
+            return f"{sign}{int(seconds // size)}{name}" + (f"{more:02}{rest}" if more else "")
+    raise AssertionError(seconds)
 
 
 def confirmed(question: str, *, yes: bool, ask: Callable[[str], bool] | None = None) -> None:
