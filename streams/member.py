@@ -175,8 +175,12 @@ class Member:
                 log.warning("%s: gives up a batch at a rebalance", self.name)
                 task.cancel()
         async with self.lock:
-            finished, self._generation = self._generation is not None, None
-            await self._work.revoked(finished=finished)
+            try:  # still ours: what is put down now is saved
+                await self._work.revoked(finished=self._generation is not None)
+            except LostError:
+                log.warning("%s: the partitions went before all was saved", self.name)
+            finally:
+                self._generation = None
 
     async def _on_complete(self, *_: Any, **__: Any) -> None:
         """The partitions are known and the tables complete; nothing is read before this ends."""
