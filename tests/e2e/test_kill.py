@@ -1,0 +1,158 @@
+"""kill -9 of each stage's worker in the middle of an incident: it still ends resolved.
+
+Every stage has a process and an incident of its own. When that incident reaches the stage,
+its process is killed and started again. A few incidents are under way at a time, so each also
+lives through the kills of the others.
+"""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+
+from schemas.anomalies import Anomaly
+from schemas.event import Event
+from schemas.forecasts import Forecast
+from schemas.incidents import Incident
+from schemas.outcomes import Outcome
+from schemas.plans import Approved, Decision, Plan
+from schemas.results import StepResult
+from streams.broker import EmbeddedBroker
+from tests.e2e import proofs
+from tests.e2e.events import HISTORY_S, Shop
+from tests.e2e.target import Target
+from tests.e2e.workers import CLOCK, EVERY, INTAKE
+from tests.e2e.world import World, running
+
+AT_ONCE = 5  # incidents under way at a time: two cores are full with these
+REACHED_S = 60.0  # an incident comes to its last stage in ten seconds
+
+pytestmark = pytest.mark.broker
+
+Wait = Callable[[World, Shop], None]
+
+
+def heard(kind: type[Event], matches: Callable[[Event], bool] = lambda _: True) -> Wait:
+    """Wait for an event of the shop's incident."""
+
+    def wait(world: World, shop: Shop) -> None:
+        def came() -> bool:
+            return any(matches(event) for event in world.witness.said(kind, shop.group))
+
+        world.wait(came, shop, f"a {kind.__name__} to kill at", REACHED_S)
+
+    return wait
+
+
+def fed(world: World, shop: Shop) -> None:
+    """Wait until the fault is in the raw data."""
+    world.wait(lambda: shop.length > HISTORY_S + 4, shop, "the fault", REACHED_S)
+
+
+def run_succeeded(event: Event) -> bool:
+    """The end of a run."""
+    return isinstance(event, StepResult) and (event.phase, event.status) == ("run", "succeeded")
+
+
+def burns(event: Event) -> bool:
+    """The budget's own anomaly."""
+    return isinstance(event, Anomaly) and event.source == "slo"
+
+
+# When each stage is in the middle of its work on the incident.
+WHEN: dict[str, Wait] = {
+    INTAKE: fed,
+    "detect": heard(Anomaly),
+    "slo": heard(Anomaly, burns),
+    "correlate": heard(Incident),
+    "forecast": heard(Incident),
+    "plan": heard(Forecast),
+    "policy": heard(Plan),
+    "approve": heard(Decision),
+    "execute": heard(Approved),  # and then as `held` says
+    "verify": heard(StepResult, run_succeeded),
+    "explain": heard(Incident),
+    "store": heard(Incident),
+    "audit": heard(Incident),
+    CLOCK: heard(StepResult, run_succeeded),
+}
+
+
+class Story:
+    """One incident whose stage is killed: told in a thread, read by a test."""
+
+    def __init__(self, world: World, stage: str) -> None:
+        self.world, self.stage = world, stage
+        self.times: dict[str, float] = {}
+        self._began = 0.0
+
+    def tell(self) -> Shop:
+        """From the fault to the report, with a kill in between."""
+        self._began = time.monotonic()
+        held = self.world.target.hold(f"{self.stage}-shop", "purge", "after")
+        if self.stage != "execute":
+            held.released.set()
+        shop = self.world.feeder.open(self.stage)
+        WHEN[self.stage](self.world, shop)
+        if self.stage == "execute":
+            assert held.reached.wait(REACHED_S), proofs.progress(self.world.witness, shop)
+        self._note("killed")
+        self.world.workers[self.stage].kill()
+        held.released.set()
+        self.world.workers[self.stage].start()
+        self.world.workers[self.stage].wait_until_ready()
+        self._note("up")
+        self.world.resolve(shop)
+        self._note("resolved")
+        return shop
+
+    def _note(self, what: str) -> None:
+        self.times[what] = round(time.monotonic() - self._began, 1)
+
+
+@pytest.fixture(scope="module")
+def stories(
+    broker: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, tuple[Story, Future[Shop]]]]:
+    """All incidents, told a few at a time."""
+    prefix = f"kill-{secrets.token_hex(4)}-"
+    with ExitStack() as stack:
+        world = stack.enter_context(
+            running(
+                tmp_path_factory.mktemp("kill"),
+                brokers=broker.bootstrap,
+                prefix=prefix,
+                shops=EVERY,
+                layout={name: (name,) for name in EVERY},
+            )
+        )
+        pool = stack.enter_context(ThreadPoolExecutor(AT_ONCE))
+        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+        told = {stage: Story(world, stage) for stage in EVERY}
+        yield {stage: (story, pool.submit(story.tell)) for stage, story in told.items()}
+
+
+@pytest.mark.parametrize("stage", EVERY)
+def test_an_incident_ends_resolved_though_this_stage_was_killed_in_its_middle(
+    stage: str, stories: dict[str, tuple[Story, Future[Shop]]], record_property: pytest.Function
+) -> None:
+    """Resolved once, each step once, every request counted, every event kept."""
+    story, told = stories[stage]
+    shop = told.result()
+    print(stage, story.times)
+    story.world.require_proofs(shop)
+
+
+def test_nothing_was_altered_or_refused_in_all_these_kills(
+    stories: dict[str, tuple[Story, Future[Shop]]],
+) -> None:
+    """The audit's chain is whole, no event is in it twice, the dead letters are empty."""
+    for _, told in stories.values():
+        told.exception()
+    story, _ = next(iter(stories.values()))
+    story.world.kept.require_whole_audit()
+    proofs.require_no_letters(story.world.witness)
