@@ -1,12 +1,20 @@
 """Fixtures for every test: the shared Kafka broker and names of one's own on it."""
 
+import os
 import re
 import secrets
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from streams.broker import EmbeddedBroker
+
+# No deadlines: speed is measured in benchmarks/. CI tries the same examples in every run, so
+# that what fails there fails again; a developer's runs look further.
+settings.register_profile("here", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,8 @@ def _numbers(column: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         return whole.astype(np.int64)
     if column.dtype == np.float64:
         unit = np.searchsorted([SECONDS, MILLIS, MICROS], column, side="right")
-        whole = np.rint(column * np.array([1e3, 1.0, 1e-3, 1e-6])[unit])
+        with np.errstate(over="ignore"):  # an absurd time becomes infinite, and is outside
+            whole = np.rint(column * np.array([1e3, 1.0, 1e-3, 1e-6])[unit])
         if not (whole.min() >= 0 and whole.max() <= LATEST):  # NaN is neither
             raise ValueError(OUTSIDE)
         return np.asarray(whole, np.float64).astype(np.int64)
