@@ -12,7 +12,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Self, TypeVar
 
 from confluent_kafka import (
@@ -33,7 +32,9 @@ T = TypeVar("T")
 
 LARGEST_MESSAGE = 8 * 1024 * 1024  # bytes; what our topics of frames and letters take
 CALL_S = 10.0  # one attempt at a call to the brokers
+SERVE_S = 1.0  # one attempt that must not keep the group waiting
 PATIENCE_S = 10.0  # for brokers that are away while we are asked to stop
+MOST_RENEWALS = 5  # in a row; more is no accident
 SAY_EVERY_S = 5.0  # "still trying" in the log
 FENCED = {
     KafkaError._FENCED,  # noqa: SLF001 - librdkafka's own errors have such names
@@ -114,6 +115,7 @@ class ExactlyOnce:
         self._touched: set[tuple[str, int]] = set()  # read from in the open transaction
         self._began = 0.0  # monotonic; 0: none is open
         self._rewind = False
+        self._renewals = 0  # in a row
         self._last_error, self._said = "", 0.0
 
     def __enter__(self) -> Self:
@@ -155,10 +157,11 @@ class ExactlyOnce:
 
     def consume(self, most: int, timeout: float) -> dict[str, list[Any]]:
         """The next records by topic, none read before; opens a transaction for them."""
-        if self._rewind:
-            if self._began:
-                self._abort()
-            self._go_back()
+        if self._rewind and self._began:
+            self._abort()
+        if self._rewind and not self._gone_back():
+            self._consumer.consume(1, SERVE_S)  # the group's news is heard here, and may be why
+            return {}
         polled = self._consumer.consume(most, timeout)
         self._producer.poll(0)
         if self._rewind:  # a transaction was aborted meanwhile: these come after what it held
@@ -188,9 +191,9 @@ class ExactlyOnce:
                 self._still_trying("write")
                 self._producer.poll(0.1)
             except KafkaException as error:
-                if not self._abortable(error):
+                if not self._abortable(error) and not error.args[0].fatal():
                     raise
-                self._rewind = True
+                self._rewind = True  # the commit will find out and abort
                 return
             else:
                 return
@@ -205,9 +208,10 @@ class ExactlyOnce:
         try:
             self._in_transaction("commit", self._send_offsets)
             self._in_transaction("commit", self._producer.commit_transaction)
-        except (_AbortError, FencedError) as error:
+        except (_AbortError, FencedError, _BrokenError) as error:
             self._abort(error)
             return False
+        self._renewals = 0
         self._close(committed=True)
         return True
 
@@ -260,22 +264,27 @@ class ExactlyOnce:
         log.warning("transaction aborted, its records will be read again: %s", self._last_error)
         self._rewind = True
         try:
-            if isinstance(cause, FencedError):
+            if isinstance(cause, FencedError | _BrokenError):
                 raise cause
             self._in_transaction("abort", self._producer.abort_transaction)
         except FencedError:
             if self.age_s < self._timeout_s or self._replaced():
                 raise
             self._renew()
+        except _BrokenError:
+            self._renew()
         self._close(committed=False)
 
     def _renew(self) -> None:
-        """Begin anew under our name, after the brokers ended a transaction that took too long.
+        """Begin anew under our name, after the brokers gave up our producer.
 
-        They fence its producer then, as they do for one whose name was taken; it was away,
-        or they were.
+        They fence one whose transaction took too long, as they do one whose name was taken,
+        or know nothing of its transaction any more; either we were away, or they were.
         """
-        log.warning("the transaction outlived its %g s; starting another", self._timeout_s)
+        self._renewals += 1
+        if self._renewals > MOST_RENEWALS:
+            raise Unavailable(f"no transaction succeeds: {self._last_error}")
+        log.warning("the brokers gave up our transaction; starting another")
         self._producer.purge()
         self._producer = Producer(self._producer_settings, logger=log)
         self._insist("reach the transaction coordinator", self._producer.init_transactions)
@@ -295,22 +304,31 @@ class ExactlyOnce:
             for member in described.members
         )
 
-    def _go_back(self) -> None:
-        """Read on from what is committed, in every partition that is ours."""
-        for place in self._positions(self._consumer.assignment()):
-            self._next[place.topic, place.partition] = place.offset
-            self._insist("go back", partial(self._seek, place))
+    def _gone_back(self) -> bool:
+        """Whether every partition of ours is read on from what is committed."""
+        try:
+            for place in self._positions(self._consumer.assignment(), self._once):
+                self._consumer.seek(place)
+                self._next[place.topic, place.partition] = place.offset
+        except KafkaException as error:
+            self._last_error = error.args[0].str()
+            self._still_trying("go back to what is committed")
+            return False
         self._rewind = False
+        return True
 
-    def _seek(self, place: TopicPartition, _timeout: float) -> None:
-        self._consumer.seek(place)
+    @staticmethod
+    def _once(_what: str, call: Callable[[float], T]) -> T:
+        return call(SERVE_S)
 
-    def _positions(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
+    def _positions(
+        self, partitions: list[TopicPartition], ask: Callable[..., Any]
+    ) -> list[TopicPartition]:
         """Where to read on: what is committed, else where we began."""
         if not partitions:
             return []
         # Waits for a dead worker's open transaction to be decided: the offsets may be in it.
-        places = self._insist(
+        places = ask(
             "read committed offsets",
             lambda timeout: self._consumer.committed(partitions, timeout=timeout),
         )
@@ -318,22 +336,22 @@ class ExactlyOnce:
             if place.error:
                 raise Unavailable(f"offsets of {place.topic}: {place.error.str()}")
             if place.offset < 0:
-                place.offset = self._beginning(place)
-        return places  # type: ignore[no-any-return]
+                place.offset = self._beginning(place, ask)
+        return list(places)
 
-    def _beginning(self, place: TopicPartition) -> int:
+    def _beginning(self, place: TopicPartition, ask: Callable[..., Any]) -> int:
         known = self._start.get((place.topic, place.partition))
         if known is not None:
             return known
         if not self._latest:
             return int(OFFSET_BEGINNING)
-        _, high = self._insist(
+        _, high = ask(
             "find the end", lambda t: self._consumer.get_watermark_offsets(place, timeout=t)
         )
         return int(high)
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        places = self._positions(partitions)
+        places = self._positions(partitions, self._insist)
         for place in places:
             self._start[place.topic, place.partition] = place.offset
             self._next[place.topic, place.partition] = place.offset
@@ -401,7 +419,9 @@ class ExactlyOnce:
                 f"another worker has the name {self._transactional_id!r} and has taken over: "
                 "give each worker a name of its own, or stop one"
             ) from error
-        if reason.fatal() or reason.code() in FORBIDDEN:
+        if reason.fatal():
+            raise _BrokenError(f"could not {what}: {reason.str()}") from error
+        if reason.code() in FORBIDDEN:
             raise Unavailable(f"could not {what}: {reason.str()}") from error
 
     def _still_trying(self, what: str) -> None:
@@ -419,6 +439,10 @@ class ExactlyOnce:
 
 class _AbortError(Exception):
     """The open transaction cannot be committed."""
+
+
+class _BrokenError(Unavailable):
+    """The producer is of no more use."""
 
 
 def _listed(partitions: list[TopicPartition]) -> str:

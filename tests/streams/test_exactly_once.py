@@ -164,6 +164,29 @@ def test_a_frozen_worker_that_wakes_up_commits_nothing_twice(
 
 
 @pytest.mark.broker
+def test_a_frozen_worker_that_was_replaced_stops(broker: EmbeddedBroker, topic_prefix: str) -> None:
+    """It must not take its name back from the one that does its work now."""
+    kafka = world(broker.bootstrap, topic_prefix)
+    fill(kafka, range(PART))
+    with progress(kafka) as watched, worker(kafka, "a") as first:
+        until(watched.reaches(PART // 4))
+        os.kill(first.pid, signal.SIGSTOP)
+        with worker(kafka, "a") as second:
+            until(watched.reaches(PART))
+            os.kill(first.pid, signal.SIGCONT)
+            sent = PART
+            while first.poll() is None:  # it notices when it has something to commit
+                fill(kafka, range(sent, sent + 100))
+                sent += 100
+                assert sent < 100_000
+            assert first.returncode == 1
+            assert "has taken over" in said(first)
+            until(watched.reaches(sent))
+            require_good_end(second)
+    require_exactly(samples(kafka), sent)
+
+
+@pytest.mark.broker
 def test_workers_that_come_and_go_share_the_work(broker: EmbeddedBroker, topic_prefix: str) -> None:
     kafka = world(broker.bootstrap, topic_prefix)
     with progress(kafka) as watched, worker(kafka, "a") as stays:
