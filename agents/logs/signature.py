@@ -1,0 +1,23 @@
+"""Signature: a line with every word that holds a digit replaced by one 0.
+
+Nearly every line of a stream ends here: what varies from one line to the next of the same
+statement is mostly numbers, so a look-up of the signature finds the template. All later steps
+see the signature alone, which makes that look-up exact.
+"""
+
+import re
+
+WIDTH = 1024  # characters of a line that count; the longest of 16 public systems has 1,138
+
+# IPv4 and IPv6 name a protocol: their digit is no value.
+_NUMBERED = re.compile(r"\b(?![iI][pP][vV][46]\b)[^\W\d]*\d\w*")
+substitute = _NUMBERED.sub  # bound once: it runs for every line
+
+
+def signature(line: str) -> str:
+    """The signature of a line, at most WIDTH characters long.
+
+    >>> signature("Took 12.5ms to reach db-7 over IPv4")
+    'Took 0.0 to reach db-0 over IPv4'
+    """
+    return substitute("0", line[:WIDTH])
