@@ -227,7 +227,9 @@ def _chosen(plan: Plan, best: Considered) -> Plan:
             "blast_radius": best.blast_radius,
             "steps": best.steps,
             "verification": Verification(
-                within_s=runbook.verification.within, stable_s=runbook.verification.stable
+                within_s=runbook.verification.within,
+                stable_s=runbook.verification.stable,
+                touches=best.blast_radius,
             ),
             "reason": f"{runbook.name}: {', '.join(best.verdict.reasons)}; {budget}",
         }

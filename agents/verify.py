@@ -9,13 +9,14 @@ An incident that becomes quiet while nothing was done to it is resolved too, but
 nothing may be credited with it.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.event import Event, derive
-from schemas.incidents import Incident
+from schemas.incidents import Incident, Signal
 from schemas.operations import Tick
 from schemas.outcomes import Outcome
 from schemas.plans import Verification
@@ -69,7 +70,11 @@ class Watched(BaseModel):
     incident: str
     group: str
     quiet_since: datetime | None = None
-    doubt: str = Field(default="", description="why quiet is not recovery; empty: it is")
+    clear_since: datetime | None = Field(
+        default=None, description="the signals that count for the run are clear since"
+    )
+    moved: tuple[str, ...] = Field(default=(), description="open series that are the run's doing")
+    doubt: str = Field(default="", description="why clear is not recovery; empty: it is")
     run: Run | None = None
     known: bool = Field(default=False, description="the incident itself was heard of")
 
@@ -116,10 +121,10 @@ class Verify:
         if run is not None and run.run != result.run:
             return Turn(state)  # refused while another run is under way: that one goes on
         if result.status == "started":
-            run = Run(run=result.run, plan_hash=result.plan_hash, started_at=result.at)
+            run = _run(result)
             return Turn(watched.model_copy(update={"run": run}))
         if result.status == "succeeded" and not result.dry_run:
-            run = run or Run(run=result.run, plan_hash=result.plan_hash, started_at=result.at)
+            run = run or _run(result)
             done = {"finished_at": now, "verification": result.verification}
             waiting = watched.model_copy(update={"run": run.model_copy(update=done)})
             return self._on_tick(waiting, now)
@@ -141,7 +146,7 @@ class Verify:
         verdict = self._judged(state, run, run.finished_at, now)
         if verdict.fixed:
             said = _outcome(state, "resolved", run.run, run.plan_hash, verdict.reason, now)
-            own = state.quiet_since is not None and state.quiet_since < run.started_at
+            own = state.clear_since is not None and state.clear_since < run.started_at
             return Turn(None, (said.model_copy(update={"verified": not own}),))
         if verdict.failed:
             said = _outcome(state, "unverified", run.run, run.plan_hash, verdict.reason, now)
@@ -160,16 +165,19 @@ class Verify:
         stable_s = asked.stable_s if asked else self._settings.stable_s
         deadline = finished + timedelta(seconds=within_s)
         late = now >= deadline
-        if state.quiet_since is None or state.quiet_since > deadline:
+        clear = state.clear_since
+        if clear is None or clear > deadline:
             reason = f"signals are not clear {within_s:g} s after the run" if late else "not clear"
             return Verdict(fixed=False, failed=late, reason=reason)
         if state.doubt:
             return Verdict(fixed=False, failed=late, reason=state.doubt)
-        clear_s = (now - max(state.quiet_since, finished)).total_seconds()
+        clear_s = (now - max(clear, finished)).total_seconds()
         if clear_s < stable_s:
             return Verdict(fixed=False, failed=False, reason=f"clear for {clear_s:.0f} s")
         reason = f"all signals are clear, and were for {clear_s:.0f} s after the run"
-        if state.quiet_since < run.started_at:
+        if state.moved:
+            reason += f"; {', '.join(state.moved)} began after it on what it touches"
+        if clear < run.started_at:
             reason = f"all signals are clear, but were so before {run.run} began"
         return Verdict(fixed=True, failed=False, reason=reason)
 
@@ -195,28 +203,54 @@ class Verify:
         return Turn(None, (_outcome(state, "resolved", "", "", reason, now),))
 
 
+def _run(result: StepResult) -> Run:
+    """The run that a first word of it tells of."""
+    return Run(
+        run=result.run,
+        plan_hash=result.plan_hash,
+        started_at=result.at,
+        verification=result.verification,
+    )
+
+
 def _on_incident(incident: Incident, state: Watched | None) -> Turn[Watched]:
     """How the incident's own signals stand; a resolved one is forgotten."""
+    run = state.run if state else None
     if incident.status == "resolved":
-        run = state.run if state else None
         return Turn(state if run is not None and run.finished_at is None else None)
     known = state or Watched(incident=incident.incident, group=incident.group)
-    seen = {"quiet_since": incident.quiet_since, "doubt": _doubt(incident), "known": True}
+    moved = [signal for signal in incident.signals if run and _is_doing_of(run, signal)]
+    counted = [signal for signal in incident.signals if signal not in moved] or incident.signals
+    clear = None
+    if all(signal.cleared_at for signal in counted):
+        clear = known.clear_since or incident.quiet_since or incident.at
+    seen = {
+        "quiet_since": incident.quiet_since,
+        "clear_since": clear,
+        "moved": tuple(signal.series for signal in moved if not signal.cleared_at),
+        "doubt": _doubt(counted) if clear else "",
+        "known": True,
+    }
     return Turn(known.model_copy(update=seen))
 
 
-def _doubt(incident: Incident) -> str:
-    """Why quiet is not recovery; empty when it is, or the incident is not quiet.
+def _is_doing_of(run: Run, signal: Signal) -> bool:
+    """Whether a signal is what the run has moved, and no sign of harm."""
+    touches = run.verification.touches if run.verification else ()
+    begun = signal.since >= run.started_at
+    return begun and signal.service in touches and signal.source != "slo"
+
+
+def _doubt(signals: Sequence[Signal]) -> str:
+    """Why clear is not recovery; empty when it is.
 
     A series may end for good reasons (its process was replaced), so an ended one does not
     count against recovery as long as others have recovered.
     """
-    if incident.quiet_since is None:
-        return ""
-    adapted = [signal.series for signal in incident.signals if signal.ending == "adapted"]
+    adapted = [signal.series for signal in signals if signal.ending == "adapted"]
     if adapted:
         return f"not recovered, the new level only became usual: {adapted[0]}"
-    if not any(signal.ending == "recovered" for signal in incident.signals):
+    if not any(signal.ending == "recovered" for signal in signals):
         return "no signal was seen to recover: their series ended"
     return ""
 

@@ -63,6 +63,9 @@ class Verification(Record):
 
     within_s: float = Field(gt=0, description="signals must be clear within this time")
     stable_s: float = Field(gt=0, description="and stay clear this long")
+    touches: tuple[str, ...] = Field(
+        default=(), description="services that the run moves: what begins there is its doing"
+    )
 
 
 class Candidate(Record):

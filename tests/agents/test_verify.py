@@ -135,6 +135,57 @@ def test_the_deadline_is_for_being_clear_and_not_for_being_stable(
     assert story.outcomes[0].at >= at(20 + 30)
 
 
+def touching(*services: str) -> Story:
+    """`after_a_run`, of a run that touches these services."""
+    story = Story()
+    story.tell(incident(0), 0)
+    asked = Verification(within_s=100, stable_s=30, touches=services)
+    for status, seconds in (("started", 10), ("succeeded", 20)):
+        said = result(status, seconds).model_copy(update={"verification": asked})
+        story.tell(said, seconds)
+    return story
+
+
+CURED = signal(cleared_at=at(40), ending="recovered")
+NEW = {"anomaly": "a2", "series": "parked", "service": "queue", "since": at(21)}
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ({}, "resolved"),
+        ({"since": at(9)}, "unverified"),  # of the illness: it was there before the run
+        ({"service": "checkout"}, "unverified"),  # the run does not touch it
+        ({"source": "slo"}, "unverified"),  # a budget burns: harm wherever it is from
+    ],
+)
+def test_what_begins_on_a_service_that_the_run_touches_is_its_doing(
+    what: dict[str, Any], said: str
+) -> None:
+    story = touching("queue", "worker")
+    story.tell(incident(40, change="updated", signals=(CURED, signal(**(NEW | what)))), 40)
+    story.until(125)
+    assert [outcome.result for outcome in story.outcomes] == [said]
+
+
+def test_what_the_run_has_moved_is_named_when_it_is_verified() -> None:
+    story = touching("queue")
+    story.tell(incident(40, change="updated", signals=(CURED, signal(**NEW))), 40)
+    story.until(80)
+    assert story.said() == [("resolved", True, True)]
+    assert "parked began after it on what it touches" in story.outcomes[0].reason
+    assert story.outcomes[0].at == at(70)
+
+
+def test_what_the_run_has_moved_does_not_start_the_wait_again() -> None:
+    story = touching("queue")
+    story.tell(incident(40, change="updated", signals=(CURED, signal(**NEW))), 40)
+    calm = signal(**NEW, cleared_at=at(60), ending="recovered")
+    story.tell(quiet(60, CURED, calm), 60)
+    story.until(80)
+    assert story.outcomes[0].at == at(70)
+
+
 def test_a_signal_that_comes_back_starts_the_wait_again() -> None:
     story = after_a_run()
     story.tell(quiet(40), 40)
