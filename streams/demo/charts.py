@@ -44,6 +44,6 @@ def chart(
     drawn = figure.signal(times, [point.value for point in points], marker="braille")
     figure.draw(drawn.lines(True))  # noqa: FBT003 - plotext's own way to join the points
     for at in marks.values():
-        figure.line(at - zero, orientation=1, relative=False)
+        figure.line(at - zero, orientation=1)
     text = str(figure.build())
     return text if colours else str(plotext.uncolorize(text))

@@ -24,6 +24,7 @@ from streams.demo.telling import minutes
 if TYPE_CHECKING:
     from schemas.event import Event
 
+BEFORE_S = 15.0  # of normal load in the charts
 GOOD = {"resolved", "dry_run", "quiet"}
 STATUS = {"succeeded": "green", "failed": "bold red", "undone": "yellow", "skipped": "cyan"}
 
@@ -99,7 +100,9 @@ def _charts(console: Console, story: Story, summary: Summary, fault: datetime) -
     }
     marks = {name: at.timestamp() for name, at in moments.items() if at is not None}
     lines = (("p95 of checkout (s)", story.lines[P95]), ("budget left", story.budget_left))
-    for title, points in lines:
+    start = fault.timestamp() - BEFORE_S
+    for title, line in lines:
+        points = [point for point in line if point.at >= start]
         if points:
             text = chart(
                 title, points,
