@@ -1,13 +1,14 @@
 """Correlate: the anomalies of one fault become one incident with one life.
 
 An anomaly joins the open incident of its group when its service is related to one that the
-incident names, and came within the window after the last one. A new incident needs more than
-one weak sign: a burning budget, a score that is high by itself, or two series that agree.
-Until then the anomalies wait as candidates. Only an outcome ends an incident; while it is
-open, everything related joins it, so one fault is one incident.
+incident names. A new incident needs more than a weak sign: a burning budget, a score that is
+severe by itself, or series that agree for a while. Series that agree must include one of a
+service with an objective where there is one nearby: a batch job that starts is no incident
+as long as nobody feels it. Until then anomalies wait as candidates. Only an outcome ends an
+incident; while it is open, everything related joins it, so one fault is one incident.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -37,7 +38,10 @@ class CorrelateSettings(BaseModel):
         default=Severity.high, description="an anomaly this severe is an incident by itself"
     )
     together: int = Field(
-        default=2, ge=1, description="as many series at once are an incident whatever their score"
+        default=2, ge=1, description="as many series that agree are an incident, if they last"
+    )
+    confirm_s: float = Field(
+        default=10.0, ge=0, description="how long they must agree, seconds; 0: at once"
     )
 
 
@@ -47,7 +51,6 @@ class Open(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     incident: Incident
-    last: datetime = Field(description="when the latest signal came")
 
 
 class Group(BaseModel):
@@ -55,6 +58,7 @@ class Group(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    name: str
     candidates: tuple[Signal, ...] = ()
     open: tuple[Open, ...] = ()
 
@@ -64,9 +68,16 @@ class Correlate:
 
     State = Group
 
-    def __init__(self, settings: CorrelateSettings, topology: Topology) -> None:
+    def __init__(
+        self,
+        settings: CorrelateSettings,
+        topology: Topology,
+        guarded: Collection[str] = (),
+    ) -> None:
+        """`guarded` are the services that have an objective."""
         self._settings = settings
         self._topology = topology
+        self._guarded = frozenset(guarded)
 
     def key(self, event: Event) -> str:
         """The group; results count only as the start of a run."""
@@ -76,7 +87,7 @@ class Correlate:
 
     def run(self, event: Event, state: Group | None, now: datetime) -> Turn[Group]:
         """Anomalies open, feed and quieten incidents; outcomes end them; ticks forget."""
-        group = state or Group()
+        group = state or Group(name=event.group)
         match event:
             case Anomaly():
                 return self._on_anomaly(event, group, now)
@@ -94,20 +105,39 @@ class Correlate:
         signal = _signal(anomaly)
         for index, opened in enumerate(group.open):
             if self._belongs(signal, opened):
-                fed, said = _fed(opened, signal, anomaly.at, now)
+                fed, said = _fed(opened, signal, now)
                 return Turn(_replaced(group, index, fed), said)
         if anomaly.change == "cleared":
             kept = tuple(s for s in group.candidates if s.anomaly != signal.anomaly)
             return Turn(_or_none(group.model_copy(update={"candidates": kept})))
         candidates = _merged(self._fresh(group.candidates, now), signal)
-        related = tuple(s for s in candidates if self._topology.related(s.service, signal.service))
-        reason = self._enough(related)
+        waiting = group.model_copy(update={"candidates": candidates})
+        return self._opened_by(signal, waiting, now) or Turn(waiting)
+
+    def _opened_by(self, signal: Signal, group: Group, now: datetime) -> Turn[Group] | None:
+        """The incident that a candidate and all that is related to it make, if they do."""
+        related = self._cluster(signal, group.candidates)
+        reason = self._enough(related, now)
         if not reason:
-            return Turn(group.model_copy(update={"candidates": candidates}))
-        incident = _opened(anomaly.group, related, reason, now)
-        left = tuple(s for s in candidates if s not in related)
-        opened = Open(incident=incident, last=anomaly.at)
-        return Turn(Group(candidates=left, open=(*group.open, opened)), (incident,))
+            return None
+        incident = _opened(group.name, related, reason, now)
+        left = tuple(s for s in group.candidates if s not in related)
+        opened = group.model_copy(
+            update={"candidates": left, "open": (*group.open, Open(incident=incident))}
+        )
+        return Turn(opened, (incident,))
+
+    def _cluster(self, signal: Signal, candidates: tuple[Signal, ...]) -> tuple[Signal, ...]:
+        """The candidates that hang together with one, directly or over others."""
+        services, before = {signal.service}, 0
+        while len(services) != before:
+            before = len(services)
+            services |= {
+                s.service
+                for s in candidates
+                if any(self._topology.related(s.service, service) for service in services)
+            }
+        return tuple(s for s in candidates if s.service in services)
 
     def _belongs(self, signal: Signal, opened: Open) -> bool:
         incident = opened.incident
@@ -121,21 +151,40 @@ class Correlate:
         oldest = now - timedelta(seconds=self._settings.window_s)
         return tuple(s for s in candidates if s.since >= oldest)
 
-    def _enough(self, signals: tuple[Signal, ...]) -> str:
+    def _enough(self, signals: tuple[Signal, ...], now: datetime) -> str:
         """Why these are an incident; empty when they are not yet."""
         for signal in signals:
             if signal.source == "slo":
                 return f"the budget burns: {signal.reason}"
             if signal.severity.rank >= self._settings.alone.rank and signal.score >= 1:
                 return f"{signal.severity.value} by itself: {signal.reason}"
-        alarms = {s.series for s in signals if s.score >= 1}
-        if len(alarms) >= self._settings.together:
-            return f"{len(alarms)} series of related services within {self._settings.window_s:g} s"
-        return ""
+        alarms = [s for s in signals if s.score >= 1]
+        if len({s.series for s in alarms}) < self._settings.together or not self._felt(alarms):
+            return ""
+        agreed = sorted(s.since for s in alarms)[self._settings.together - 1]
+        lasted = (now - agreed).total_seconds()
+        if lasted < self._settings.confirm_s:
+            return ""
+        return f"{len(alarms)} series of related services agree for {lasted:.0f} s"
+
+    def _felt(self, signals: list[Signal]) -> bool:
+        """Whether a service with an objective is among them, or none is anywhere near."""
+        services = {s.service for s in signals}
+        near = {
+            guarded
+            for guarded in self._guarded
+            if any(self._topology.related(guarded, service) for service in services)
+        }
+        return not near or bool(near & services)
 
     def _on_tick(self, group: Group, now: datetime) -> Turn[Group]:
-        kept = self._fresh(group.candidates, now)
-        return Turn(_or_none(group.model_copy(update={"candidates": kept})))
+        """Time passes: candidates become incidents, or are let go."""
+        kept = group.model_copy(update={"candidates": self._fresh(group.candidates, now)})
+        for signal in kept.candidates:
+            opened = self._opened_by(signal, kept, now)
+            if opened is not None:
+                return opened
+        return Turn(_or_none(kept))
 
 
 def _signal(anomaly: Anomaly) -> Signal:
@@ -194,9 +243,7 @@ def _opened(group: str, signals: tuple[Signal, ...], reason: str, now: datetime)
     )
 
 
-def _fed(
-    opened: Open, signal: Signal, at: datetime, now: datetime
-) -> tuple[Open, tuple[Incident, ...]]:
+def _fed(opened: Open, signal: Signal, now: datetime) -> tuple[Open, tuple[Incident, ...]]:
     """The incident with the signal in it, and what is worth saying of that."""
     before = opened.incident
     known = next((s for s in before.signals if s.anomaly == signal.anomaly), None)
@@ -218,10 +265,9 @@ def _fed(
         }
     )
     change, reason = _change(before, after, known, signal)
-    last = max(opened.last, at) if known is None else opened.last
     if change:
         after = after.model_copy(update={"change": change, "reason": reason})
-    return Open(incident=after, last=last), (after,) if change else ()
+    return Open(incident=after), (after,) if change else ()
 
 
 def _change(

@@ -252,7 +252,7 @@ class Detect:
             if watch is not None:
                 verdict = step(watch, sample, self.settings.watch)
             elif scores.emitted[i] >= ALARM:
-                verdict = Verdict(_opened(block.names[row], sample, scores, i), "opened")
+                verdict = Verdict(_opened(block, row, sample, scores, i), "opened")
             else:
                 continue
             said += self._told(block, row, verdict, sample, cause)
@@ -324,13 +324,16 @@ class Detect:
         )
 
 
-def _opened(name: str, sample: Sample, scores: Scores, i: int) -> Watch:
+def _opened(block: Block, row: int, sample: Sample, scores: Scores, i: int) -> Watch:
+    low = float(scores.low[i])
+    if min(block.evidence(row)[1]) >= 0:
+        low = max(low, 0.0)  # what was never negative is not expected to be
     return open_watch(
-        f"anm-{derive('anomaly', name, f'{sample.at:.3f}')[:12]}",
+        f"anm-{derive('anomaly', block.names[row], f'{sample.at:.3f}')[:12]}",
         sample,
         kind=int(scores.kind[i]),
         direction=int(scores.direction[i]),
-        low=float(scores.low[i]),
+        low=low,
         high=float(scores.high[i]),
     )
 

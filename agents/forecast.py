@@ -154,13 +154,12 @@ class Foresee:
         return Turn(_told(outlook, said_now, now), said_now)
 
     def _forecast(self, incident: Incident, outlook: Outlook, seed: str, now: datetime) -> Forecast:
-        tracks = [
-            track for name, track in sorted(outlook.tracks.items())
-            if track.latest.service in incident.services and name in self._objectives
-        ]  # fmt: skip
+        known = [t for n, t in sorted(outlook.tracks.items()) if n in self._objectives]
+        own = [track for track in known if track.latest.service in incident.services]
+        tracks = own or known  # else those of the services that it hangs together with
         if not tracks:
             services = ", ".join(incident.services)
-            reason = f"no objective of {services} has closed a bucket yet"
+            reason = f"no objective near {services} has closed a bucket yet"
             budget = BudgetForecast(
                 objective="", verdict="not enough data", reason=reason, left=1.0, burn=0.0,
                 exhausts=0.0, horizon_minutes=self._settings.horizon_s / 60,

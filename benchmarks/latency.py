@@ -23,7 +23,7 @@ from streams.broker import EmbeddedBroker
 from streams.connection import KafkaSettings
 
 FLEET = Fleet(services=20, series=100)  # 2,000 series
-WARM = 110  # samples a series before the first jump
+WARM = 160  # samples a series before the first jump
 TICK_S = 0.01  # events are written a hundred times a second
 
 

@@ -27,7 +27,7 @@ from streams.broker import EmbeddedBroker
 from streams.connection import KafkaSettings
 
 FLEET = Fleet(services=20, series=500)  # 10,000 series
-SAMPLES = 120  # a series: the scorer must be warm for the last ones to be alarms
+SAMPLES = 160  # a series: the scorer must be warm for the last ones to be alarms
 PEER_EVENTS = 60_000  # one event a message is slow: fewer are enough for a rate
 HERE = Path(__file__).parent
 

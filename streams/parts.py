@@ -50,7 +50,8 @@ def correlate(settings: Settings) -> Any:
     """Anomalies to incidents."""
     from agents.correlate import Correlate
 
-    return Correlate(settings.correlate, topology(settings))
+    guarded = {objective.service for objective in objectives(settings)}
+    return Correlate(settings.correlate, topology(settings), guarded)
 
 
 def forecast(settings: Settings) -> Any:

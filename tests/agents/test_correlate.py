@@ -19,7 +19,9 @@ SHOP = Topology(
         "batch": Service(depends_on=("queue",)),
     }
 )
-CORRELATE = Correlate(CorrelateSettings(), SHOP)
+CORRELATE = Correlate(CorrelateSettings(confirm_s=0), SHOP)
+PATIENT = Correlate(CorrelateSettings(confirm_s=10), SHOP)
+GUARDING = Correlate(CorrelateSettings(confirm_s=0), SHOP, ["checkout"])
 
 
 def anomaly(name: str, service: str = "checkout", **more: Any) -> Anomaly:
@@ -32,11 +34,16 @@ def anomaly(name: str, service: str = "checkout", **more: Any) -> Anomaly:
     return Anomaly(**(fields | more))
 
 
-def said(*events: Event, state: Group | None = None, now: datetime = NOW) -> tuple[list[Any], Any]:
+def said(
+    *events: Event,
+    state: Group | None = None,
+    now: datetime = NOW,
+    by: Correlate = CORRELATE,
+) -> tuple[list[Any], Any]:
     """Everything that the events lead to, and the state after them."""
     out: list[Event] = []
     for event in events:
-        turn = CORRELATE.run(event, state, now)
+        turn = by.run(event, state, now)
         state = turn.state
         out += turn.events
     return out, state
@@ -57,6 +64,48 @@ def test_two_series_of_related_services_are_one() -> None:
     assert changes(out) == ["opened"]
     assert out[0].services == ("checkout", "queue")
     assert "2 series" in out[0].reason
+
+
+def tick(seconds: float) -> Tick:
+    return Tick(at=NOW + timedelta(seconds=seconds), group="", number=0)
+
+
+def test_series_must_agree_for_a_while() -> None:
+    out, state = said(anomaly("a"), anomaly("b", "queue"), by=PATIENT)
+    assert out == []
+    early = PATIENT.run(tick(9), state, tick(9).at)
+    assert early.events == ()
+    late = PATIENT.run(tick(10), early.state, tick(10).at)
+    assert changes(list(late.events)) == ["opened"]  # type: ignore[arg-type] # incidents
+
+
+def test_what_clears_before_that_is_no_incident() -> None:
+    _, state = said(
+        anomaly("a"),
+        anomaly("b", "queue"),
+        anomaly("b", "queue", change="cleared", ending="recovered"),
+        by=PATIENT,
+    )
+    assert PATIENT.run(tick(11), state, tick(11).at).events == ()
+
+
+def test_a_burning_budget_does_not_wait() -> None:
+    out, _ = said(anomaly("slo", source="slo", kind="burn"), by=PATIENT)
+    assert changes(out) == ["opened"]
+
+
+def test_a_batch_job_that_nobody_feels_is_no_incident() -> None:
+    """Its caller's neighbours have objectives, and are well."""
+    out, state = said(anomaly("a", "batch"), anomaly("b", "queue"), by=GUARDING)
+    assert out == []
+    out, _ = said(anomaly("c", "checkout"), state=state, by=GUARDING)
+    assert changes(out) == ["opened"]
+    assert out[0].services == ("batch", "checkout", "queue")
+
+
+def test_where_nothing_is_guarded_agreement_is_enough() -> None:
+    out, _ = said(anomaly("a", "lonely"), anomaly("b", "lonely"), by=GUARDING)
+    assert changes(out) == ["opened"]
 
 
 def test_updates_of_one_series_are_not_two_series() -> None:
