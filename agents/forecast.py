@@ -168,7 +168,7 @@ class Foresee:
         else:
             track = max(tracks, key=lambda t: t.latest.burn)
             budget = self._budget(track, np.random.default_rng(int(seed[:16] or "0", 16)))
-            load = _load(loads.LoadState.from_dict(track.load))
+            load = _load(loads.LoadState.from_dict(track.load), _rate(track))
         return Forecast(at=now, group=incident.group, incident=incident, budget=budget, load=load)
 
     def _budget(self, track: Track, rng: np.random.Generator) -> BudgetForecast:
@@ -259,11 +259,16 @@ def _fan(told: budgets.BudgetForecast) -> tuple[tuple[float, ...], ...]:
     return minutes, columns[0], columns[len(columns) // 2], columns[-1]
 
 
-def _load(state: loads.LoadState) -> LoadForecast:
+def _rate(track: Track) -> float:
+    """Requests a second over the last buckets."""
+    return budgets.BudgetFilter.from_dict(track.filter).load() / track.latest.bucket_s
+
+
+def _load(state: loads.LoadState, rate: float) -> LoadForecast:
     hour, later = loads.forecast(state, HOUR), loads.forecast(state, SIX_HOURS)
     if hour.verdict != "forecast" or later.verdict != "forecast":
         reason = hour.reason if hour.verdict != "forecast" else later.reason
-        return LoadForecast(verdict="not enough data", reason=reason)
+        return LoadForecast(verdict="not enough data", reason=reason, now=rate)
     return LoadForecast(
         verdict="forecast",
         model=hour.base,
