@@ -20,6 +20,7 @@ from schemas.errors import Rejected, Unavailable
 from streams.connection import KafkaSettings
 
 PATIENCE_S = 5.0  # a broker on the same network answers in milliseconds
+LAST_PORT = 65_535
 API_VERSIONS, VERSION = 18, 3
 METADATA = "metadata.version"
 # The first level of each release, newest first
@@ -50,15 +51,13 @@ def quiet(kafka: KafkaSettings) -> dict[str, Any]:
 
 def reach(kafka: KafkaSettings) -> Cluster:
     """The cluster, asked once. Raises Unavailable, saying what to do."""
+    refusals = [_refusal(host, port) for host, port in addresses(kafka)]
+    if all(refusals):  # the client would try for all of its time
+        raise _nobody(kafka, refusals[0])
     try:
         found = AdminClient(quiet(kafka)).list_topics(timeout=PATIENCE_S)
     except KafkaException as error:
-        raise Unavailable(
-            f"no Kafka at {kafka.brokers} ({error.args[0].str()}): start it, or say where it is"
-            " with SENTINEL_KAFKA__BROKERS"
-        ) from error
-    except (ValueError, TypeError) as error:
-        raise Rejected(f"kafka: {error}") from error
+        raise _nobody(kafka, error.args[0].str()) from error
     return Cluster(
         id=found.cluster_id or "",
         brokers=tuple(f"{b.host}:{b.port}" for _, b in sorted(found.brokers.items())),
@@ -66,9 +65,36 @@ def reach(kafka: KafkaSettings) -> Cluster:
     )
 
 
+def addresses(kafka: KafkaSettings) -> list[tuple[str, int]]:
+    """Hosts and ports of `kafka.brokers`. Raises Rejected for one that is none."""
+    found = []
+    for given in kafka.brokers.split(","):
+        host, _, port = given.strip().rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) <= LAST_PORT:
+            raise Rejected(f"kafka.brokers: {given.strip()!r} is no host:port")
+        found.append((host.strip("[]"), int(port)))
+    return found
+
+
+def _refusal(host: str, port: int) -> str:
+    """Why nobody listens there; empty when somebody does."""
+    try:
+        socket.create_connection((host, port), PATIENCE_S).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def _nobody(kafka: KafkaSettings, why: str) -> Unavailable:
+    return Unavailable(
+        f"no Kafka at {kafka.brokers} ({why}): start it, or say where it is with"
+        " SENTINEL_KAFKA__BROKERS"
+    )
+
+
 def release(kafka: KafkaSettings) -> str:
     """The release that the cluster's features are those of, as `4.1`. Raises Unavailable."""
-    host, _, port = kafka.brokers.split(",")[0].strip().rpartition(":")
+    host, port = addresses(kafka)[0]
     correlation = secrets.token_bytes(4)
     client = b"sentinel"
     request = (
@@ -77,7 +103,7 @@ def release(kafka: KafkaSettings) -> str:
         + b"".join(bytes([len(text) + 1]) + text for text in (client, b"1")) + b"\0"
     )  # fmt: skip
     try:
-        with _connected(host.strip("[]"), int(port), kafka) as link:
+        with _connected(host, port, kafka) as link:
             link.sendall(struct.pack(">i", len(request)) + request)
             size = struct.unpack(">i", _received(link, 4))[0]
             answer = _received(link, min(size, 1024 * 1024))

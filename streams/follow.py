@@ -19,6 +19,11 @@ from streams.cluster import PATIENCE_S, quiet, reach
 from streams.connection import KafkaSettings
 
 POLL_S = 0.2  # how soon Ctrl-C and deadlines are noticed
+NO_LEADER = {  # yet: the topic was made, or its leader lost, a moment ago
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+}
 LARGEST = 16 * 1024 * 1024  # bytes; a frame or a report's bundle
 
 
@@ -96,7 +101,14 @@ class Follower:
             yield self._seen(message)
 
     def _end(self, place: TopicPartition) -> int:
-        return int(self._consumer.get_watermark_offsets(place, PATIENCE_S)[1])
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return int(self._consumer.get_watermark_offsets(place, PATIENCE_S)[1])
+            except KafkaException as error:
+                if error.args[0].code() not in NO_LEADER or time.monotonic() > deadline:
+                    raise
+            time.sleep(POLL_S)
 
     def _noted(self, error: Any) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - librdkafka's own errors have such names

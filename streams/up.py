@@ -5,6 +5,7 @@ end with us whatever happens (streams/child.py), and in order when we are told t
 what takes records in, last what keeps them, so that little is left half way.
 """
 
+import math
 import os
 import sys
 import threading
@@ -24,6 +25,7 @@ STOP_S = 20.0  # a worker gives each of its stages 10 s
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.5, 30.0
 STEADY_S = 60.0  # after so long an end is a new one, not the last one again
 HOPELESS = 3  # ends in a row: `ready` does not wait for more
+WRONG_USE = 2  # a worker's exit status: it would end so again
 LOOK_S = 0.1
 
 Group = Sequence[str]
@@ -107,8 +109,8 @@ class Up:
         for member in self._members:
             while not member.ready:
                 late = time.monotonic() > deadline or self._stopping.is_set()
-                if late or member.failures >= HOPELESS:
-                    why = "is not ready" if late else f"ended {member.failures} times"
+                if late or member.hopeless:
+                    why = "is not ready" if late else f"ended ({member.failures} times in a row)"
                     raise Unavailable(
                         f"{member.name} {why}: {member.last_words()} (all of it: {member.log})"
                     )
@@ -171,6 +173,11 @@ class Member:
         """Whether its stages have joined."""
         return self.child is not None and self.child.running and self.child.wrote(READY)
 
+    @property
+    def hopeless(self) -> bool:
+        """Whether nobody should wait for it."""
+        return self.due == math.inf or self.failures >= HOPELESS
+
     def start(self, environment: Mapping[str, str], folder: Path) -> None:
         """Start its process."""
         arguments = ["bridge"] if self.group == ("bridge",) else ["worker", *self.group]
@@ -191,13 +198,14 @@ class Member:
         if now - self._started > STEADY_S:
             self._pause, self.failures = FIRST_PAUSE_S, 0
         self.failures += 1
-        self.due = now + self._pause
-        line = (
-            f"{self.name} ended ({ending(self.child.ended.result())}): {self.last_words()};"
-            f" again in {self._pause:g} s"
-        )
-        self._pause = min(self._pause * 2, LAST_PAUSE_S)
-        return line
+        status = self.child.ended.result()
+        line = f"{self.name} ended ({ending(status)}): {self.last_words()}"
+        if status == WRONG_USE:
+            self.due = math.inf
+            return f"{line}; it will not be tried again"
+        pause, self._pause = self._pause, min(self._pause * 2, LAST_PAUSE_S)
+        self.due = now + pause
+        return f"{line}; again in {pause:g} s"
 
     def recovered(self) -> bool:
         """Whether one that had ended is ready again; true once."""
