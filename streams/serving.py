@@ -1,8 +1,10 @@
 """The bridge and the scraper as one process: a socket of our own, readiness told, ends in order."""
 
 import asyncio
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import uvicorn
 
@@ -14,11 +16,19 @@ from streams.scrape import ScrapeSettings, scrape
 
 
 class Server(uvicorn.Server):
-    """Tells when it takes requests."""
+    """Tells when it takes requests, and leaves signals to us.
+
+    Uvicorn would raise them again once it has stopped, and an end in order would be a failure.
+    """
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and tell."""
@@ -76,9 +86,11 @@ async def _run(
         timeout_graceful_shutdown=int(bridge.acknowledge_s) + 1,
     )  # fmt: skip
     server = Server(config, lambda: ready(url(link)))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     serving = asyncio.ensure_future(server.serve(sockets=[link]))
     scraper = asyncio.ensure_future(pulling)
     await asyncio.wait({serving, scraper}, return_when=asyncio.FIRST_COMPLETED)
-    server.should_exit = True
     stop.set()
+    server.should_exit = True
     await asyncio.gather(serving, scraper)
