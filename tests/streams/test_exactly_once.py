@@ -226,9 +226,10 @@ def test_a_worker_whose_name_was_taken_stops_and_says_so(
 
 
 @pytest.mark.broker
-def test_a_broker_that_goes_and_comes_back_costs_nothing(
+def test_brokers_that_are_away_for_longer_than_a_transaction_cost_nothing(
     topic_prefix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Away past the group's session and the transaction's time; they come back and give both up."""
     with EmbeddedBroker() as own:
         kafka = world(own.bootstrap, topic_prefix)
         registry = CollectorRegistry()
@@ -236,12 +237,34 @@ def test_a_broker_that_goes_and_comes_back_costs_nothing(
         fill(kafka, range(3000))
         with working(kafka, settings, registry):
             until(lambda: count(registry, "records") > 500)
-            own.kill(1)
+            own.pause(1)
             until(lambda: "still trying" in caplog.text)
-            own.restart(1)
+            own.resume(1)
             fill(kafka, range(3000, 6000))
-            until(lambda: count(registry, "records") == 6000, 120)
+            until(lambda: count(registry, "records") == 6000, 100)
         require_exactly(samples(kafka), 6000)
+
+
+@pytest.mark.broker
+@pytest.mark.faults
+@pytest.mark.timeout(400)
+def test_a_broker_that_dies_costs_nothing(topic_prefix: str) -> None:
+    """Each of three brokers is killed and brought back while records flow."""
+    with EmbeddedBroker(nodes=3) as own:
+        kafka = world(own.bootstrap, topic_prefix)
+        registry = CollectorRegistry()
+        settings = IntakeSettings.model_validate({**SLOW, "instance": "a"})
+        with working(kafka, settings, registry):
+            sent = 0
+            for node in (1, 2, 3):
+                fill(kafka, range(sent, sent + 3000))
+                until(lambda before=sent: count(registry, "records") > before + 500)  # type: ignore[misc]
+                own.kill(node)
+                fill(kafka, range(sent + 3000, sent + 6000))
+                own.restart(node)
+                sent += 6000
+            until(lambda: count(registry, "records") == sent, 100)
+        require_exactly(samples(kafka), sent)
 
 
 @pytest.mark.broker
