@@ -9,13 +9,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from agents.logs.tokens import LEARNED, MASKED, WORD
-from agents.scorer.jit import kept
+from agents.logs import tokens
+from agents.scorer.jit import compiled, kept
 
+# The kernels are compiled once and kept, so what they know stands in this file.
+WORD, LEARNED = 1, 3
 KIND = 3  # mask of the two low bits
 SHIFT = 3  # the most tokens by which lengths of two templates may differ
+SHORT, LONG = 1, 4  # tokens of two cores of which one may be the other's mask
 
-EQUAL, ONE, TWO, CORES = range(4)  # how two templates differ
+EQUAL, ONE, TWO, CORES, FAR = range(5)  # how two templates differ
 
 
 class Near(NamedTuple):
@@ -27,76 +30,77 @@ class Near(NamedTuple):
     suffix: int  # and from the end
 
 
-@kept
-def _accepting(codes: Any, slots: Any, row: Any) -> Any:
-    best, least = -1, row.size + 1
-    for at in range(slots.size):
-        slot = slots[at]
-        learned = 0
-        for i in range(row.size):
-            mine, other = row[i], codes[slot, i]
-            if other & 3 == 3:  # LEARNED
-                learned += 1
-                if mine & 3 == 0:  # takes words and masks, no punctuation
-                    learned = least
-                    break
-            elif mine != other:
-                learned = least
-                break
-        if learned < least:
-            best, least = slot, learned
-    return best
+@compiled
+def _alike(a: Any, b: Any) -> Any:
+    if a == b:
+        return True
+    return (a & KIND == LEARNED and b & KIND > 0) or (b & KIND == LEARNED and a & KIND > 0)
+
+
+@compiled
+def _two(mine: Any, other: Any, first: Any, last: Any) -> Any:
+    """Whether there are words at both places, and what is between them is the same."""
+    for place in (first, last):
+        if mine[place] & KIND != WORD or other[place] & KIND != WORD:
+            return False
+    for place in range(first + 1, last):  # noqa: SIM110 - numba compiles no generators
+        if mine[place] != other[place]:
+            return False
+    return True
+
+
+@compiled
+def _lie(mine: Any, n: Any, other: Any, m: Any) -> Any:
+    """How two templates of one first token lie: how, prefix, suffix."""
+    least = min(n, m)
+    i = 1
+    while i < least and _alike(mine[i], other[i]):
+        i += 1
+    j = 0
+    while j < least - i and _alike(mine[n - 1 - j], other[m - 1 - j]):
+        j += 1
+    x, y = n - i - j, m - i - j
+    how = FAR
+    if x == y:
+        if x <= 1:
+            how = ONE if x else EQUAL
+        elif _two(mine, other, i, n - 1 - j):
+            how = TWO
+    elif min(x, y) <= SHORT and max(x, y) <= LONG:
+        how = CORES
+    return how, i, j
 
 
 @kept
 def _near(codes: Any, lengths: Any, slots: Any, mine: Any, out: Any) -> Any:
     found = 0
-    n = lengths[mine]
     for at in range(slots.size):
         slot = slots[at]
-        m = lengths[slot]
-        if slot == mine or n - m > 3 or m - n > 3:  # SHIFT
+        if slot == mine or abs(lengths[mine] - lengths[slot]) > SHIFT:
             continue
-        least = min(n, m)
-        i = 1
-        while i < least:
-            a, b = codes[mine, i], codes[slot, i]
-            if a != b and not (a & 3 == 3 and b & 3 > 0) and not (b & 3 == 3 and a & 3 > 0):
-                break
-            i += 1
-        j = 0
-        while j < least - i:
-            a, b = codes[mine, n - 1 - j], codes[slot, m - 1 - j]
-            if a != b and not (a & 3 == 3 and b & 3 > 0) and not (b & 3 == 3 and a & 3 > 0):
-                break
-            j += 1
-        x, y = n - i - j, m - i - j
-        how = -1
-        if x == 0 and y == 0:
-            how = 0
-        elif x == 1 and y == 1:
-            how = 1
-        elif x == y:
-            # words at both ends of the cores, and what is between them alike
-            last = n - 1 - j
-            if (
-                codes[mine, i] & 3 == 1
-                and codes[slot, i] & 3 == 1
-                and codes[mine, last] & 3 == 1
-                and codes[slot, last] & 3 == 1
-            ):
-                how = 2
-                for k in range(i + 1, last):
-                    if codes[mine, k] != codes[slot, k]:
-                        how = -1
-                        break
-        elif min(x, y) < 2 and max(x, y) < 5:
-            how = 3
-        if how >= 0:
+        how, i, j = _lie(codes[mine], lengths[mine], codes[slot], lengths[slot])
+        if how != FAR:
             out[found, 0], out[found, 1] = slot, how
             out[found, 2], out[found, 3] = i, j
             found += 1
     return found
+
+
+@kept
+def _accepting(codes: Any, slots: Any, row: Any) -> Any:
+    best, least = -1, row.size + 1
+    for at in range(slots.size):
+        learned = 0
+        for i in range(row.size):
+            other = codes[slots[at], i]
+            if other & KIND == LEARNED and row[i] & KIND > 0:  # takes no punctuation
+                learned += 1
+            elif row[i] != other:
+                learned = least
+                break
+        if learned < least:
+            best, least = slots[at], learned
+    return best
 
 
 def accepting(codes: Any, slots: Any, row: Any) -> int:
@@ -114,4 +118,12 @@ def near(codes: Any, lengths: Any, slots: Any, mine: int) -> list[Near]:
     return [Near(*row) for row in out[:found].tolist()]
 
 
-assert (LEARNED, MASKED, WORD) == (3, 2, 1), "the kernels know kinds by number"  # noqa: S101 - they are compiled apart
+def warm_up() -> None:
+    """Compile the kernels, or load what an earlier process compiled; about 2 s and 0.2 s."""
+    codes, lengths = np.zeros((2, 2), np.int64), np.ones(2, np.int32)
+    slots = np.arange(2, dtype=np.int32)
+    near(codes, lengths, slots, 0)
+    accepting(codes, slots, codes[0])
+
+
+assert (WORD, LEARNED) == (tokens.WORD, tokens.LEARNED), "kinds by number"  # noqa: S101 - see above

@@ -30,9 +30,7 @@ _OPTION = re.compile(
 )
 _USERINFO = re.compile(r"(://)[^\s/@:]{0,128}:[^\s/@]{1,256}(?=@)")
 _BEARER = re.compile(r"(\bbearer\s{1,2})[\w.~+/=-]{16,}", re.IGNORECASE)
-_PRIVATE_KEY = re.compile(
-    r"(-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----).*?(?=-----END|\Z)", re.DOTALL
-)
+_PRIVATE_KEY = re.compile(r"(-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----).*?(?=-----END|\Z)", re.DOTALL)
 _ISSUED = re.compile(  # tokens that say by their beginning who issued them; the last is a JWT
     r"\b(?:AKIA[0-9A-Z]{16}|ASIA[0-9A-Z]{16}|gh[pousr]_\w{20,255}|github_pat_\w{20,255}"
     r"|glpat-[\w-]{20,64}|xox[abeprs]-[\w-]{10,255}|AIza[\w-]{35}|[sr]k_(?:live|test)_\w{16,255}"

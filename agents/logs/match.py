@@ -39,9 +39,9 @@ class Template:
     @property
     def text(self) -> str:
         """The template as a person writes it: `<*>` for what varies, blanks as in its lines."""
-        marked = (MASK if token == ANY else token for token in self.tokens)
-        pairs = zip(marked, self.gaps, strict=True)
-        return "".join(f" {token}" if gap else token for token, gap in pairs).strip()
+        pairs = zip(self.tokens, self.gaps, strict=True)
+        spaced = [" " + token if gap else token for token, gap in pairs]
+        return "".join(spaced).strip().replace(ANY, MASK)
 
 
 def identity(tokens: Tokens) -> str:

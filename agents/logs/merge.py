@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from agents.logs.align import CORES, EQUAL, KIND, ONE, TWO, Near, near
-from agents.logs.match import PLAIN, Table, Template, Tokens
+from agents.logs.match import Table, Template, Tokens
 from agents.logs.tokens import (
     ANY,
     MASK,
@@ -25,7 +25,9 @@ from agents.logs.tokens import (
 
 SCAN = 256  # newest templates of a bucket that a new one is compared with
 MANY = 5  # different words that make a place variable
-MANY_UNSURE = 8  # where less speaks for it: one constant word, capitals alone, two places, the first
+MANY_UNSURE = (
+    8  # where less speaks for it: one constant word, capitals alone, two places, the first
+)
 CONTEXT = 2  # constant words that what is left needs
 NAMED = frozenset({"user", "username", "account"})  # after these a name is due: two are enough
 MANY_NAMED = 2
@@ -142,7 +144,7 @@ def _varies(found: set[str]) -> bool:
 
 def _two_places(template: Template, pairs: list[Pair]) -> Join | None:
     mine = template.tokens
-    if words(mine) - 2 < CONTEXT:
+    if len(pairs) < MANY_UNSURE - 1 or words(mine) - 2 < CONTEXT:
         return None
     places: dict[tuple[int, int], list[Template]] = {}
     for other, lies in pairs:
@@ -157,10 +159,10 @@ def _two_places(template: Template, pairs: list[Pair]) -> Join | None:
 def _first_place(table: Table, template: Template) -> Join | None:
     """Different words before the same long rest."""
     rest = template.tokens[1:]
-    if len(rest) < PLAIN - 1 or words(rest) <= CONTEXT:
-        return None
     alike = table.tails(template)
-    if len(alike) >= MANY_UNSURE and _varies({o.tokens[0] for o in alike if is_word(o.tokens[0])}):
+    if len(alike) < MANY_UNSURE or words(rest) <= CONTEXT:
+        return None
+    if _varies({other.tokens[0] for other in alike if is_word(other.tokens[0])}):
         return Join(alike, (ANY, *rest))
     return None
 
@@ -174,9 +176,7 @@ def _flood(table: Table, template: Template) -> Join | None:
         return None
     mine, size = template.tokens, len(template.tokens)
     near_by = table.at(table.bucket(mine[0], SCAN).tolist())
-    alike = [
-        o for o in near_by if o.count < RARE and len(o.tokens) == size and o is not template
-    ]
+    alike = [o for o in near_by if o.count < RARE and len(o.tokens) == size and o is not template]
     if len(alike) < FLOOD:
         return None
     codes = table.codes[[other.slot for other in alike], :size]

@@ -67,7 +67,7 @@ class _Seen:
 class Miner:
     """Mines the templates of a stream of lines."""
 
-    def __init__(self, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
+    def __init__(self, limits: Limits = Limits()) -> None:
         self._limits = limits
         self._table = Table()
         self._merged: dict[str, str] = {}  # id -> the id it became, perhaps a merged one, too
@@ -128,7 +128,7 @@ class Miner:
         return dumped(Saved(self._lines, list(self._table), self._merged))
 
     @classmethod
-    def load(cls, data: bytes, limits: Limits = Limits()) -> Self:  # noqa: B008 - frozen
+    def load(cls, data: bytes, limits: Limits = Limits()) -> Self:
         """Undo `dump`; Rejected when the bytes are damaged or of another version."""
         saved, miner = loaded(data), cls(limits)
         miner._table = Table.of(saved.templates)

@@ -28,6 +28,9 @@ _SIZE = re.compile(
     r"|<0 ?(?:[mun]?s|msec|secs?|seconds?|min|minutes?)\b"
 )
 
+# A row of dots leads from a label to its value, as in a table of contents.
+_LEADER = re.compile(r"\.{4,}")
+
 # By itself: all-letter hex, a name of three parts and more (host, package, a/b/c), user@host.
 is_name = re.compile(
     r"[A-Fa-f]{8,}"
@@ -42,6 +45,8 @@ def shaped(signature: str) -> str:
     >>> shaped("GET http://shop/cart took <0 sec from /var/run/shop.sock")
     'GET 0 took 0 from 0'
     """
+    if "...." in signature:
+        signature = _LEADER.sub(" ... ", signature)
     if "://" in signature:
         signature = _URL.sub("0", signature)
     if ":" in signature:

@@ -7,7 +7,7 @@ see the signature alone, which makes that look-up exact.
 
 import re
 
-WIDTH = 1024  # characters of a line that count; the longest of 16 public systems has 1,138
+WIDTH = 1024  # characters of a line that count; one line in some thousands is longer
 
 # IPv4 and IPv6 name a protocol: their digit is no value.
 _NUMBERED = re.compile(r"\b(?![iI][pP][vV][46]\b)[^\W\d]*\d\w*")

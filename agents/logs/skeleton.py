@@ -12,7 +12,7 @@ from agents.logs.masking import concealed
 from agents.logs.shapes import is_name, shaped
 from agents.logs.tokens import DELIMITERS, MASK, is_value
 
-TOKENS = 128  # that count; lines that differ later alone are one template
+TOKENS = 96  # that count; lines that differ later alone are one template
 PIECES = 2 * TOKENS  # that are looked at, before runs are one
 CLOSING = {"(": ")", "[": "]", "{": "}", '"': '"', "'": "'"}
 JOINTS = frozenset(",:-.|")  # between two masks: a list or a compound
@@ -90,7 +90,7 @@ class _Row:
             return
         if tokens[-2] == MASK == tokens[-4] and CLOSING.get(tokens[-3]) == token:
             del tokens[-3:], self.gaps[-3:]  # a bracketed mask after a mask restates it
-        elif token == "]":
+        elif token == "]":  # noqa: S105 - a bracket
             self.enumeration()
 
     def enumeration(self) -> None:

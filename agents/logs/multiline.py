@@ -1,0 +1,164 @@
+"""Multiline: the lines of a stack trace become one entry, and the entry one line to mine.
+
+Which line belongs to the one before is told by how traces are written: indented frames,
+`Caused by:`, Python's `Traceback` up to its unindented last line, Go's goroutines. An entry is
+given out when its source begins another, or by `flush` when nothing has come for a while.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple, Self
+
+import msgspec
+
+from schemas.errors import Rejected
+
+VERSION = 1
+GAP_MS = 2_000  # of event time: what comes later is no part of a trace
+PARTS = 500  # lines kept of an entry; the rest is counted
+CHARACTERS = 16_384
+SOURCES = 4_096  # entries open at once; above it the oldest is given out
+
+_FRAME = re.compile(
+    r"[ \t]|at |Caused by: |Suppressed: |\.\.\. \d+ (?:more|common frames)|Traceback \(most recent"
+    r"|During handling of the above|The above exception was|goroutine \d+ \[|created by "
+    r"|--- End of |[\]})]+[,;]?\s*$"
+)
+_THROWN = re.compile(r"(?:[\w$]+\.)*[A-Z][\w$]*(?:Exception|Error|Throwable|Exit|Interrupt)\b")
+_CALLED = re.compile(r"[\w./*()$·\[\]-]+\(.*\)$|exit status \d+$")  # a frame of Go, unindented
+_RAISED = re.compile(r"(?:\w+\.)*[A-Za-z_]\w*(?::|$)")  # what ends a traceback of Python
+
+
+class Part(NamedTuple):
+    """A line as it came; `source` names what wrote it, e.g. service and canonical labels."""
+
+    source: str
+    at: int  # epoch milliseconds
+    severity: str
+    text: str
+
+
+class Entry(NamedTuple):
+    """What was said at once; `text` holds line ends where it was several lines."""
+
+    source: str
+    at: int
+    severity: str
+    text: str
+    left_out: int = 0  # lines beyond the bounds
+
+
+class _Open(msgspec.Struct):
+    source: str
+    at: int
+    severity: str
+    lines: list[str]
+    last: int
+    size: int
+    left_out: int = 0
+    trace: str = ""  # "python" until its last line, "go", "thrown"
+
+
+class _Wire(msgspec.Struct):
+    version: int
+    open: list[_Open]
+
+
+class Joiner:
+    """Joins lines of many sources; the same entries however the lines are cut into batches."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, _Open] = {}
+
+    def feed(self, parts: Iterable[Part]) -> list[Entry]:
+        """The entries that these lines ended, in the order in which they ended."""
+        ended: list[Entry] = []
+        for part in parts:
+            entry = self._open.get(part.source)
+            if entry is not None and _continues(entry, part):
+                _extend(entry, part)
+                continue
+            if entry is not None:
+                ended.append(_entry(self._open.pop(part.source)))
+            elif len(self._open) >= SOURCES:
+                ended.append(_entry(self._open.pop(next(iter(self._open)))))
+            self._open[part.source] = _Open(
+                part.source, part.at, part.severity, [part.text], part.at, len(part.text),
+                trace="python" if part.text.startswith("Traceback (most recent") else "",
+            )  # fmt: skip
+        return ended
+
+    def flush(self, before: int) -> list[Entry]:
+        """The entries to which nothing was added since `before`, epoch milliseconds."""
+        over = [source for source, entry in self._open.items() if entry.last < before]
+        return [_entry(self._open.pop(source)) for source in over]
+
+    def dump(self) -> bytes:
+        """The open entries as bytes with their version."""
+        return msgspec.msgpack.encode(_Wire(VERSION, list(self._open.values())))
+
+    @classmethod
+    def load(cls, data: bytes) -> Self:
+        """Undo `dump`; Rejected when the bytes are damaged or of another version."""
+        try:
+            wire = msgspec.msgpack.decode(data, type=_Wire)
+        except msgspec.DecodeError as error:
+            raise Rejected(f"these bytes are no open entries: {error}") from error
+        if wire.version != VERSION:
+            raise Rejected(f"open entries of version {wire.version}, this is {VERSION}: delete")
+        joiner = cls()
+        joiner._open = {entry.source: entry for entry in wire.open}
+        return joiner
+
+
+def gist(text: str) -> str:
+    r"""An entry as one line to mine: its first line, and what a trace says was the cause.
+
+    Frames are left out: the way to a failure varies, what failed does not.
+
+    >>> gist("order failed\njava.io.IOException: x\n\tat a.B\nCaused by: java.net.Refused: y")
+    'order failed | java.net.Refused: y'
+    """
+    head, *body = text.split("\n")
+    if not body:
+        return head
+    causes = [line.removeprefix("Caused by: ") for line in body if line.startswith("Caused by: ")]
+    thrown = [line for line in body if _THROWN.match(line)]
+    raised = [line for line in body if "Traceback (most" in text and _RAISED.match(line)]
+    cause = next(iter(causes[-1:] or raised[-1:] or thrown[:1]), "")
+    if head.startswith("Traceback (most recent"):
+        return cause or head
+    return f"{head} | {cause}" if cause else head
+
+
+def _continues(entry: _Open, part: Part) -> bool:
+    text = part.text
+    if part.at - entry.last > GAP_MS:
+        return False
+    if not text.strip():
+        return bool(entry.trace)
+    if _FRAME.match(text) or (not entry.trace and _THROWN.match(text)):
+        return True
+    if entry.trace == "python":
+        return _RAISED.match(text) is not None
+    return entry.trace == "go" and _CALLED.match(text) is not None
+
+
+def _extend(entry: _Open, part: Part) -> None:
+    text = part.text
+    if text.startswith("Traceback (most recent"):
+        entry.trace = "python"
+    elif text.startswith("goroutine "):
+        entry.trace = "go"
+    elif entry.trace != "go" and text.strip() and not text[0].isspace():
+        entry.trace = "thrown"
+    entry.last = max(entry.last, part.at)
+    if len(entry.lines) >= PARTS or entry.size + len(text) > CHARACTERS:
+        entry.left_out += 1
+        return
+    entry.lines.append(text)
+    entry.size += len(text)
+
+
+def _entry(entry: _Open) -> Entry:
+    return Entry(entry.source, entry.at, entry.severity, "\n".join(entry.lines), entry.left_out)
