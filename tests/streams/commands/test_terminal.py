@@ -62,6 +62,16 @@ def test_a_pipe_gets_columns_that_are_never_broken(capsys: pytest.CaptureFixture
     assert not console().is_terminal
 
 
+def test_a_narrow_terminal_cuts_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names are copied into the next command."""
+    out = Terminal()
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stdout", out)
+    rows(("NAME", "SECOND", "LAST"), [("inc-27c35e6e9373", "x " * 20, "y " * 20)])
+    assert "inc-27c35e6e9373" in out.getvalue()
+
+
 def test_json_takes_what_events_hold(capsys: pytest.CaptureFixture[str]) -> None:
     as_json({"at": datetime(2026, 1, 1, tzinfo=UTC), "raw": b"\xff{", "pair": Pair(1, "b")})
     assert json.loads(capsys.readouterr().out) == {
