@@ -48,9 +48,10 @@ def rows(head: Sequence[str], body: Sequence[Sequence[Cell]]) -> None:
     cells = [[safe(cell) for cell in row] for row in body]
     if out.is_terminal:
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in head[:-1]:
-            table.add_column(name, no_wrap=name == head[0], min_width=_width(name, head, cells))
-        table.add_column(head[-1])
+        longest = max(len(text) for text in (head[0], *(row[0].plain for row in cells)))
+        table.add_column(head[0], min_width=longest, no_wrap=True)  # a name is copied: never cut
+        for name in head[1:]:
+            table.add_column(name, overflow="fold")
         for row in cells:
             table.add_row(*row)
         out.print(table)
@@ -59,11 +60,6 @@ def rows(head: Sequence[str], body: Sequence[Sequence[Cell]]) -> None:
     for line in (head, *(tuple(cell.plain for cell in row) for row in cells)):
         padded = (f"{text:<{width}}" for text, width in zip(line, widths, strict=True))
         out.print("  ".join(padded).rstrip(), soft_wrap=True)
-
-
-def _width(name: str, head: Sequence[str], cells: Sequence[Sequence[Text]]) -> int | None:
-    """The first column names things: it is copied, so it is never cut."""
-    return max(map(len, (name, *(row[0] for row in cells)))) if name == head[0] else None
 
 
 def as_json(value: Any) -> None:
