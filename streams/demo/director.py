@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -38,6 +39,7 @@ from streams.demo.telling import Line, ruled, told
 from streams.demo.watch import Watch
 from streams.demo.world import World
 from streams.topics import create
+from streams.up import groups
 
 LEARNED = 170  # samples a series: with fewer no deviation can be told from youth (norms.py)
 LEARN_S = 150.0  # for them; they take 43 s at four a second
@@ -62,7 +64,9 @@ class Director:
         files.clear(self.options.out)
         with ExitStack() as stack:
             folder = self._scratch(stack)
-            kafka = self._kafka(stack)
+            with ThreadPoolExecutor(1) as beside:
+                planned = beside.submit(groups)  # loads much, while Java starts
+                kafka = self._kafka(stack)
             self.screen.phase("The shop starts: gateway, queue, workers, batch job, customers")
             shop = stack.enter_context(
                 Shop(
@@ -74,7 +78,9 @@ class Director:
             self._story = Story(shop.metrics_urls)
             world = self._configured(folder, kafka, shop)
             self.screen.phase("Sentinel starts: every stage a consumer group of its own")
-            stages = stack.enter_context(Stages(self._site, shop.metrics_urls, say=self._note))
+            stages = stack.enter_context(
+                Stages(self._site, shop.metrics_urls, planned.result(), say=self._note)
+            )
             watch = stack.enter_context(Watch(kafka, hear=self._hear, sample=self._story.sample))
             self.screen.follow(self._story)
             self._learn(watch, stages)

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
@@ -11,7 +11,7 @@ from typing import Self
 from schemas.errors import Unavailable
 from streams.child import Child
 from streams.demo.site import Site
-from streams.up import Up, groups
+from streams.up import Group, Up
 
 EVERY = "0.25s"  # between scrapes: enough samples to learn from in less than a minute
 READY_S = 90.0  # a busy machine; about 10 s on a quiet one
@@ -23,10 +23,15 @@ class Stages:
     """Runs them from `with` to the end of its block; `targets` are URLs to scrape by service."""
 
     def __init__(
-        self, site: Site, targets: Mapping[str, str], *, say: Callable[[str], None]
+        self,
+        site: Site,
+        targets: Mapping[str, str],
+        planned: Sequence[Group],
+        *,
+        say: Callable[[str], None],
     ) -> None:
         self._site, self._targets = site, targets
-        self._up = Up(site.environment, groups(), site.logs, folder=site.folder, say=say)
+        self._up = Up(site.environment, planned, site.logs, folder=site.folder, say=say)
         self._bridge: Child | None = None
         self._open = ExitStack()
 
@@ -34,9 +39,10 @@ class Stages:
         try:
             self._open.callback(self._up.stop, STOP_S)
             self._up.start()
+            self._up.ready(READY_S)
+            # Not before: so many programs that start at once make the shop slow for real
             self._bridge = self._scraping()
             self._open.callback(self._bridge.stop, STOP_S)
-            self._up.ready(READY_S)
             while not self._bridge.wrote("ready: "):
                 self.check()
                 time.sleep(LOOK_S)
