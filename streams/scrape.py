@@ -144,6 +144,7 @@ class Scraper:
             )
         self._settings = settings
         self._targets = [target(given) for given in settings.targets]
+        self._down: set[str] = set()  # said once, not once a round
         self._bridge = Bridge(BridgeSettings(), kafka, registry)
         self._scrapes = Counter(
             "sentinel_scrapes", "Scrapes", ("instance", "outcome"), registry=registry
@@ -183,8 +184,12 @@ class Scraper:
             text, content_type = await self._get(each.url, client)
             bodies, outcome = requests(text, content_type, each.labels, now), "up"
         except (httpx.HTTPError, httpx.InvalidURL, Rejected, UnicodeError) as error:
-            log.warning("scraping %s: %s", each.url, str(error) or type(error).__name__)
             bodies, outcome = down(each.labels, now), "down"
+            if each.url not in self._down:
+                log.warning("scraping %s: %s", each.url, str(error) or type(error).__name__)
+                self._down.add(each.url)
+        else:
+            self._down.discard(each.url)
         try:
             for body in bodies:
                 accepted = await self._bridge.accept(V1, body, key=each.labels["instance"])
