@@ -192,24 +192,26 @@ class Parse:
             text = event.msg
         if not isinstance(text, str):
             raise Refused("not-an-event", "has neither a metric nor a message")
-        service, labels = self.origin_of(event, limits)
         if len(text) > limits.text_bytes:
             raise Refused("line-too-long", f"{len(text)} characters, {limits.text_bytes} allowed")
+        named = event.service or self.decoders.service(event)
+        known = (named, self.batch.service, bytes(event.labels))
+        origins = self.reading.series.origins
+        found = origins.get(known)
+        if found is None:
+            found = origins[known] = self.origin_of(event, named, limits)
+        service, labels = found
         level = event.severity if event.severity is not None else event.level
-        self.rows.add_line(
-            origin, service, moment(event), severity(level), text, canonical("", labels)
-        )
+        self.rows.add_line(origin, service, moment(event), severity(level), text, labels)
 
-    def origin_of(self, event: Any, limits: Limits) -> tuple[str, dict[str, str]]:
-        """A log line's service and its other labels. Raises Refused."""
+    def origin_of(self, event: Any, named: str, limits: Limits) -> tuple[str, str]:
+        """A log line's service, and its other labels as canonical string. Raises Refused."""
         labels = checked(texts(event.labels), limits)
-        service = event.service or self.decoders.service(event)
-        if not service:
-            service = service_of(labels, limits, self.batch.service)
+        service = named or service_of(labels, limits, self.batch.service)
         labels.pop("service", None)
         if len(service) > limits.label_value_bytes:
             raise Refused("label-too-long", "the service's name is too long")
-        return service, labels
+        return service, canonical("", labels)
 
     def columns(self) -> Parsed:
         """Times and values as numbers, and what remains of them."""

@@ -89,22 +89,23 @@ class Walk:
 
     def series(self, element: int, series: Any, key: Hashable, labels: Callable[[], Any]) -> None:
         """Note the samples of one series; `labels` gives its pairs when `key` is new."""
-        origin = self.index + ELEMENT * (element + 1)
+        rows, origin = self.rows, self.index + ELEMENT * (element + 1)
+        samples, histograms = series.samples, series.histograms
         if series.exemplars:
-            self.rows.skips["exemplar"] += len(series.exemplars)
-        if series.histograms:
+            rows.skips["exemplar"] += len(series.exemplars)
+        if histograms:
             self.histograms(origin, series, key, labels)
-        elif not series.samples:
-            self.rows.skips["series-without-samples"] += 1
+        elif not samples:
+            rows.skips["series-without-samples"] += 1
+        if not samples:
             return
         try:
-            code = self.code(key, labels, "") if series.samples else 0
+            code = self.code(key, labels, "")
         except Refused as error:
-            for _ in series.samples:
-                self.rows.refuse(origin, error.rule, str(error))
+            for _ in samples:
+                rows.refuse(origin, error.rule, str(error))
             return
-        rows = self.rows
-        for sample in series.samples:
+        for sample in samples:
             rows.code.append(code)
             rows.at.append(sample.timestamp)
             rows.value.append(sample.value)

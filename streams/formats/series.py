@@ -20,6 +20,7 @@ from schemas.frames import canonical
 from streams.formats.limits import Limits, Refused
 
 INVALID = re.compile(r"[^a-zA-Z0-9_.:]")  # what a frame's label notation cannot carry
+ORIGINS = 50_000  # of log lines, remembered
 SPELLINGS = 4  # keys that one series may have on average before all are forgotten
 
 
@@ -65,12 +66,26 @@ def service_of(labels: Mapping[str, str], limits: Limits, otherwise: str) -> str
     return service
 
 
+class Recent(dict[Hashable, tuple[str, str]]):
+    """What was worked out lately; begins anew when it is full."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
+    def __setitem__(self, key: Hashable, value: tuple[str, str]) -> None:
+        if len(self) >= self._most:
+            self.clear()
+        super().__setitem__(key, value)
+
+
 class SeriesIndex:
     """Numbers for series, and the way back to their names and services."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self.codes: dict[Hashable, int] = {}  # whatever a format looks up -> number
+        self.origins = Recent(ORIGINS)  # of log lines: service and canonical labels
         self.names: list[str] = []
         self.services: list[str] = []
         self._by_name: dict[str, int] = {}
