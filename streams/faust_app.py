@@ -39,6 +39,7 @@ CHANGELOG = {
 # These tell every join, every rebalance and every coordinator that is not loaded yet as a
 # warning or an error, and try again by themselves. A rebalance that does not end is told by us.
 for _name in (
+    "aiokafka.cluster",
     "aiokafka.consumer.group_coordinator",
     "faust.app.base",
     "faust.tables.recovery",
