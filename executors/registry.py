@@ -7,7 +7,7 @@ from typing import Annotated, assert_never
 from pydantic import Field
 
 from executors.executor import Executor
-from executors.http import Http, HttpSettings
+from executors.http_targets import HttpSettings
 from executors.off import Off, OffSettings
 
 AnyExecutor = Annotated[OffSettings | HttpSettings, Field(discriminator="backend")]
@@ -28,5 +28,7 @@ def make(settings: OffSettings | HttpSettings, clock: Callable[[], datetime]) ->
         case OffSettings():
             return Off(settings)
         case HttpSettings():
+            from executors.http import Http  # noqa: PLC0415 - its client loads where it is used
+
             return Http(settings, clock)
     assert_never(settings)

@@ -12,26 +12,12 @@ from http import HTTPStatus
 
 import httpx
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from runbooks.opa_settings import OpaSettings
 from schemas.errors import Rejected, Unavailable
 
 PATH = "/v1/data/sentinel/policy/answer"
 LONGEST = 1024 * 1024  # bytes; an answer is a few hundred
-
-
-class OpaSettings(BaseModel):
-    """Where the OPA server is."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    url: str = Field(
-        default="", description="e.g. http://127.0.0.1:8181; empty: policies run in process"
-    )
-    timeout_s: float = Field(
-        default=1.0, gt=0, le=10, description="longest evaluation, seconds; later is a denial"
-    )
-    token: SecretStr | None = Field(default=None, description="bearer token; empty: none is sent")
 
 
 class Opa:

@@ -26,7 +26,6 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from sqlalchemy import Connection, Engine, insert, select, text
 
 from schemas.avro import HEADER, encode
@@ -38,21 +37,6 @@ from sinks.database import AuditRecords, opened, translated, upgrade
 LOOKBACK = 1000  # records that may have been inserted or removed together and still be named
 BEFORE_ALL = -(2**63)  # a number that somebody made negative is to be found too
 CHUNK = 500  # ids a query; SQLite's and PostgreSQL's limits on parameters are far above
-
-
-class AuditSettings(BaseModel):
-    """Where the audit's checkpoint is, and what seals it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    checkpoint: Path = Field(
-        default=Path("data/audit.checkpoint"),
-        description="file outside the database, best on another disk or host",
-    )
-    key: SecretStr = Field(
-        default=SecretStr(""),
-        description="seals checkpoints (HMAC-SHA-256); empty: plain hashes, no seal",
-    )
 
 
 class Tampered(SentinelError):  # noqa: N818 - a finding; neither a bad input nor a passing state

@@ -17,7 +17,6 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from sqlalchemy import (
     BigInteger,
     Connection,
@@ -42,17 +41,6 @@ from schemas.errors import Rejected, SentinelError, Unavailable
 BUSY_S = 10  # store and audit take turns on one SQLite file; a batch takes milliseconds
 MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0x53454E54  # any number that is always the same: PostgreSQL's advisory lock
-
-
-class DatabaseSettings(BaseModel):
-    """Where incidents, actions, budgets and costs are kept."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    url: SecretStr = Field(
-        default=SecretStr("sqlite:///data/sentinel.db"),
-        description="sqlite:///path or postgresql://user:password@host/name",
-    )
 
 
 class Line(TypeDecorator[str]):

@@ -21,14 +21,13 @@ import numpy as np
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from schemas.errors import Rejected, Unavailable
 from schemas.topics import RAW_REMOTE_WRITE
+from streams.bridge_settings import BridgeSettings
 from streams.connection import KafkaSettings
 from streams.formats import FORMATS
 from streams.formats.columns import Batch, Parsed, Reading
-from streams.formats.limits import Limits
 from streams.formats.series import SeriesIndex
 from streams.relay import Relay
 
@@ -43,23 +42,6 @@ CONTENT_TYPES = {
 VERSIONS = {V1: "0.1.0", V2: "2.0.0"}
 RETRY_AFTER_S = 5
 WRITTEN = "X-Prometheus-Remote-Write-{}-Written"
-
-
-class BridgeSettings(BaseModel):
-    """Where the bridge listens and what it takes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    host: str = Field(default="127.0.0.1", description="address to listen on")
-    port: int = Field(default=9201, ge=0, le=65535, description="port; 0: a free one")
-    token: SecretStr = Field(
-        default=SecretStr(""), description="bearer token that senders must show; empty: none"
-    )
-    acknowledge_s: float = Field(
-        default=5.0, gt=0, description="longest wait for Kafka's confirmation, s"
-    )
-    queue_kib: int = Field(default=64 * 1024, ge=1024, description="waiting for Kafka, KiB")
-    limits: Limits = Limits()
 
 
 class RefusedRequest(Exception):  # noqa: N818 - an answer, not a failure

@@ -13,7 +13,8 @@ from typing import Any, Literal, NamedTuple
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from executors.http import Http, HttpSettings
+from executors.http import Http
+from executors.http_targets import HttpSettings
 from executors.registry import targets
 from runbooks import loader, objectives
 from runbooks.rates import load_rates

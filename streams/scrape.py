@@ -24,7 +24,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.errors import Rejected, Unavailable
-from streams.bridge import V1, Bridge, BridgeSettings, RefusedRequest
+from streams.bridge import V1, Bridge, RefusedRequest
+from streams.bridge_settings import BridgeSettings
 from streams.connection import KafkaSettings
 from streams.formats.limits import MIB
 from streams.formats.proto.remote_write_v1_pb2 import Label, Sample, TimeSeries, WriteRequest

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 import uvicorn
 
 from schemas.errors import Unavailable
-from streams.bridge import PATH, BridgeSettings, create_app
+from streams.bridge import PATH, create_app
+from streams.bridge_settings import BridgeSettings
 from streams.cluster import reach
 from streams.connection import KafkaSettings
 from streams.scrape import ScrapeSettings, scrape

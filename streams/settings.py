@@ -26,12 +26,11 @@ from agents.verify import VerifySettings
 from executors.execute import ExecuteSettings
 from executors.off import OffSettings
 from executors.registry import AnyExecutor
-from runbooks.opa import OpaSettings
+from runbooks.opa_settings import OpaSettings
 from schemas.errors import Rejected
 from schemas.identity import Keyring
-from sinks.audit import AuditSettings
-from sinks.database import DatabaseSettings
-from streams.bridge import BridgeSettings
+from sinks.settings import AuditSettings, DatabaseSettings
+from streams.bridge_settings import BridgeSettings
 from streams.connection import KafkaSettings
 from streams.intake_settings import IntakeSettings
 

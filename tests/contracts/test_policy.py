@@ -15,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runbooks.opa import Opa, OpaSettings
+from runbooks.opa import Opa
+from runbooks.opa_settings import OpaSettings
 from runbooks.rego import EXAMPLE, SHIPPED, Rego
 from schemas.errors import Rejected
 

@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from executors.http import Http, HttpSettings
+from executors.http import Http
+from executors.http_targets import HttpSettings
 from executors.registry import targets
 from runbooks.loader import SHIPPED, load
 from runbooks.resolve import resolved, values_for

@@ -12,7 +12,8 @@ import pytest
 from pydantic import ValidationError
 
 from executors.executor import Answer, Uncertain
-from executors.http import Http, HttpSettings, HttpTarget, sign
+from executors.http import Http, sign
+from executors.http_targets import HttpSettings, HttpTarget
 from schemas.errors import Denied, Rejected, SentinelError, Unavailable
 from schemas.plans import Action
 from tests.executors.http_target import SECRET, TOKEN, HttpTargetServer, serving

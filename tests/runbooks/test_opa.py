@@ -11,7 +11,8 @@ import orjson
 import pytest
 from pydantic import SecretStr
 
-from runbooks.opa import LONGEST, PATH, Opa, OpaSettings
+from runbooks.opa import LONGEST, PATH, Opa
+from runbooks.opa_settings import OpaSettings
 from schemas.errors import Rejected, SentinelError, Unavailable
 
 ANSWER = {"rules": [{"id": "a", "effect": "allow", "reason": "r"}]}

@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from schemas.topics import RAW_REMOTE_WRITE
-from streams.bridge import PATH, BridgeSettings, create_app, server
+from streams.bridge import PATH, create_app, server
+from streams.bridge_settings import BridgeSettings
 from streams.broker import EmbeddedBroker
 from streams.connection import KafkaSettings
 from streams.formats.proto import remote_write_v2_pb2 as v2

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from executors.http import HttpSettings
+from executors.http_targets import HttpSettings
 from streams.inspection import Finding, database, executor, files, inspect, skew
 from streams.settings import Settings
 

@@ -15,7 +15,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from executors.executor import Arguments, Executor
-from executors.http import Http, HttpSettings
+from executors.http import Http
+from executors.http_targets import HttpSettings
 from executors.off import Off, OffSettings
 from executors.registry import AnyExecutor, make, targets
 from schemas.errors import Denied, Rejected
