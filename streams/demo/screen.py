@@ -23,7 +23,6 @@ from streams.demo.telling import Line
 
 SPARK = 40  # characters of a sparkline
 WIDTH = 110  # of tables and charts where there is no terminal to ask
-EVERY_TENTH = 0.1  # of a progress, on a screen that only gets lines
 
 
 class Screen:
@@ -33,7 +32,7 @@ class Screen:
         self.console = console
         self._clock = clock
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
-        self._phase, self._done, self._said = "", 0.0, 0.0
+        self._phase, self._done, self._said = "", 0.0, 0
         self._story: Story | None = None
 
     def __enter__(self) -> Self:
@@ -53,15 +52,16 @@ class Screen:
 
     def phase(self, name: str) -> None:
         """A new part of the demo begins."""
-        self._phase, self._done, self._said = name, 0.0, 0.0
+        self._phase, self._done, self._said = name, 0.0, 0
         self.say(Line("demo", name, "bold"))
 
     def progress(self, done: float) -> None:
         """How much of the phase is over, ratio."""
         self._done = min(done, 1.0)
-        if self._live is None and self._done >= self._said + EVERY_TENTH:
-            self._said = self._done
-            self.say(Line("demo", f"{self._phase}: {self._done:.0%}", "dim"))
+        tenths = round(self._done * 1000) // 100
+        if self._live is None and tenths > self._said:
+            self._said = tenths
+            self.say(Line("demo", f"{self._phase}: {tenths * 10} %", "dim"))
         self.draw()
 
     def say(self, line: Line) -> None:
