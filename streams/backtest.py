@@ -2,12 +2,12 @@
 
 Every `*.csv`, `*.csv.gz` and `*.parquet` below the input is one series, with the columns
 `timestamp` and `value`; others, labels among them, are not read. Below the output, under the
-same name, each gets `timestamp,score,alarm`, a row for each of its rows, in their order. Rows
-go through in chunks, so a file may be larger than memory.
+same name, each gets `timestamp,score,alarm`, a row for each of its rows, in their order. Rows go
+through in chunks, so a file may be larger than memory. Every `*.jsonl` and `*.jsonl.gz` is log
+lines, `{"line": text}` each: of these, which template each has.
 """
 
 import csv
-import gzip
 import math
 import time
 import zlib
@@ -17,7 +17,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,18 +28,18 @@ import pyarrow.parquet as pq
 from agents.scorer.block import BlockState
 from agents.scorer.rest import ALARM
 from agents.scorer.scorer import score_rows, warm_up
-from schemas.errors import Rejected, Unavailable
+from schemas.errors import Rejected
+from streams import backtest_logs
+from streams.history import text, whole
 
 CHUNK = 65_536  # rows: large enough that the kernel's call costs nothing
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
-LOG_SUFFIXES = (".jsonl", ".jsonl.gz")
 MISSING = frozenset({"", "nan", "null", "none", "na", "n/a"})
-ENCODING = {"r": "utf-8-sig", "w": "utf-8"}
 COLUMNS = ("timestamp", "value")
 
 Floats = npt.NDArray[np.float64]
-Progress = Callable[[Path, int, int], None]  # series just done, how many are, how many there are
+Progress = Callable[[Path, int, int], None]  # file just done, how many are, how many there are
 
 
 class Chunk(NamedTuple):
@@ -51,22 +51,47 @@ class Chunk(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """What a backtest saw; `left_out` counts files of log lines, which are not scored here."""
+    """What a backtest saw; `logs` are files of log lines, `templates` theirs after merges."""
 
     series: int
     samples: int
     alarms: int
     microseconds: float  # a sample, scoring alone
-    left_out: int
+    logs: int
+    lines: int
+    templates: int
 
 
 def backtest(input_dir: Path, output_dir: Path, progress: Progress | None = None) -> Summary:
-    """Score every series below `input_dir` and write the scores below `output_dir`.
+    """Score every series and mine all log lines below `input_dir`, into `output_dir`.
 
     Rejected, naming file and line, for what cannot be read, Unavailable for what cannot be
-    written; series that were done by then stay, the faulty one leaves nothing.
+    written; files that were done by then stay, the faulty one leaves nothing.
     """
     source, target = input_dir.resolve(), output_dir.resolve()
+    found, logs = _found(source, target, input_dir, output_dir)
+    warm_up()
+    samples, alarms, seconds, lines, templates = 0, 0, 0.0, 0, 0
+    for done, path in enumerate((*found, *logs), 1):
+        name = path.relative_to(source)
+        if done <= len(found):
+            with whole(target / name) as unfinished:
+                count, alarming, took = _through(path, str(name), unfinished)
+            samples, alarms, seconds = samples + count, alarms + alarming, seconds + took
+        else:
+            merged = target / backtest_logs.merged_name(name)
+            mined = backtest_logs.mine(path, str(name), target / name, merged)
+            lines, templates = lines + mined.lines, templates + mined.templates
+        if progress is not None:
+            progress(name, done, len(found) + len(logs))
+    each = seconds / max(samples, 1) * 1e6
+    return Summary(len(found), samples, alarms, each, len(logs), lines, templates)
+
+
+def _found(
+    source: Path, target: Path, input_dir: Path, output_dir: Path
+) -> tuple[list[Path], list[Path]]:
+    """The files of series and of log lines; Rejected where there are none, or no room."""
     if not source.is_dir():
         raise Rejected(f"{input_dir} is no folder: name the folder that holds the history")
     if target == source or source in target.parents:
@@ -75,32 +100,16 @@ def backtest(input_dir: Path, output_dir: Path, progress: Progress | None = None
         raise Rejected(f"{output_dir} is a file: name a folder for the scores")
     files = [path for path in sorted(source.rglob("*")) if path.is_file()]
     found = [path for path in files if path.name.endswith(SUFFIXES)]
-    left_out = sum(path.name.endswith(LOG_SUFFIXES) for path in files)
-    if not found and not left_out:
-        raise Rejected(f"{input_dir} holds no series: no .csv, .csv.gz or .parquet below it")
-    warm_up()
-    samples, alarms, seconds = 0, 0, 0.0
-    for done, path in enumerate(found, 1):
-        count, alarming, took = _one(path, source, target / path.relative_to(source))
-        samples, alarms, seconds = samples + count, alarms + alarming, seconds + took
-        if progress is not None:
-            progress(path.relative_to(source), done, len(found))
-    return Summary(len(found), samples, alarms, seconds / max(samples, 1) * 1e6, left_out)
-
-
-def _one(path: Path, source: Path, target: Path) -> tuple[int, int, float]:
-    """Score one file into another of its kind: samples, alarms, seconds of scoring."""
-    unfinished = target.with_name(f".unfinished.{target.name}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            seen = _through(path, str(path.relative_to(source)), unfinished)
-            unfinished.replace(target)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    except OSError as error:
-        raise Unavailable(f"{target} cannot be written: {error}") from error
-    return seen
+    logs = [path for path in files if path.name.endswith(backtest_logs.SUFFIXES)]
+    if not found and not logs:
+        raise Rejected(
+            f"{input_dir} holds no series: no .csv, .csv.gz, .parquet or .jsonl below it"
+        )
+    for path in logs:
+        beside = source / backtest_logs.merged_name(path.relative_to(source))
+        if beside in logs:
+            raise Rejected(f"{beside.relative_to(source)} has the name of a result: rename it")
+    return found, logs
 
 
 def _through(path: Path, name: str, target: Path) -> tuple[int, int, float]:
@@ -126,7 +135,7 @@ def _through(path: Path, name: str, target: Path) -> tuple[int, int, float]:
 def _csv_chunks(path: Path, name: str) -> Iterator[Chunk]:
     line = 0
     try:
-        with _text(path, "r") as file:
+        with text(path, "r") as file:
             reader = csv.reader(file)
             columns = _columns(next(reader, []), name)
             rows = ((reader.line_num, fields) for fields in reader if fields)
@@ -135,13 +144,6 @@ def _csv_chunks(path: Path, name: str) -> Iterator[Chunk]:
                 yield chunk
     except (csv.Error, UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
         raise Rejected(f"{name} after line {line}: cannot be read: {error}") from error
-
-
-def _text(path: Path, mode: Literal["r", "w"]) -> IO[str]:
-    """Open text, packed if the name says so; a byte order mark is skipped."""
-    if path.suffix == ".gz":
-        return cast("IO[str]", gzip.open(path, f"{mode}t", encoding=ENCODING[mode], newline=""))
-    return path.open(mode, encoding=ENCODING[mode], newline="")
 
 
 def _columns(header: list[str], name: str) -> tuple[int, int]:
@@ -202,7 +204,7 @@ class _CsvScores:
     """`timestamp,score,alarm` as text; a score reads back as exactly the same number."""
 
     def __init__(self, path: Path) -> None:
-        self._file = _text(path, "w")
+        self._file = text(path, "w")
         self._file.write("timestamp,score,alarm\n")
 
     def write(self, written: list[str], score: Floats) -> None:

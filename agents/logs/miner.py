@@ -82,6 +82,10 @@ class Miner:
         """How many templates are live."""
         return len(self._table)
 
+    def __contains__(self, ident: object) -> bool:
+        """Whether the text of an id is known, be it of what it became."""
+        return isinstance(ident, str) and self._table.get(self.current(ident)) is not None
+
     def feed(self, lines: Sequence[str]) -> Mined:
         """Template ids of lines, in their order, and the templates and merges they gave."""
         ids: list[str] = []

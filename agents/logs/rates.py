@@ -11,7 +11,6 @@ closes buckets when its watermark moves; samples go to the metric scorer, a find
 Anomaly of source `log`. All state is in the Tally and in its dump.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple, Self
 
@@ -86,7 +85,7 @@ class Tally:
     """Counts of templates by service and bucket of time."""
 
     def __init__(self) -> None:
-        self._next = 0  # the first bucket that is not closed; 0 before the first line
+        self._next = -1  # the first bucket that is not closed; -1 before the first line
         self._services: dict[str, _Service] = {}
 
     def feed(self, lines: Lines, ids: Sequence[str], texts: Sequence[str] = ()) -> list[Finding]:
@@ -96,20 +95,20 @@ class Tally:
         lines where they differ from `lines.text`, e.g. joined traces.
         """
         buckets = (lines.at // BUCKET_MS).tolist()
-        if buckets and not self._next:
-            self._next = min(buckets)
-        floor = self._next
-        ranks = [RANKS.get(severity, 0) for severity in lines.severity]
+        if buckets and self._next < 0:
+            self._next = buckets[0]
         found: list[Finding] = []
-        rows = zip(lines.service, buckets, ids, ranks, strict=True)
-        for place, (name, bucket, ident, rank) in enumerate(rows):
+        rows = zip(lines.service, buckets, ids, lines.severity, strict=True)
+        for place, (name, at, ident, severity) in enumerate(rows):
+            bucket, rank = max(at, self._next), RANKS.get(severity, 0)
+            service = self._services.get(name)
+            if service is None:
+                service = self._services[name] = _Service(bucket)
             if rank:
-                found += self._noted(name, max(bucket, floor), ident, rank, lines, place, texts)
-            elif name not in self._services:
-                self._services[name] = _Service(max(bucket, floor))
-        rows = zip(lines.service, buckets, ids, ranks, strict=True)
-        for (name, bucket, ident, rank), number in Counter(rows).items():
-            self._count(self._services[name], max(bucket, floor), ident, rank, number)
+                text = (texts or lines.text)[place]
+                about = _About(name, bucket, int(lines.at[place]), ident, severity, text)
+                found += _noted(service, about)
+            _count(service, bucket, ident, rank)
         return found
 
     def merge(self, merges: Iterable[Merge]) -> None:
@@ -140,7 +139,8 @@ class Tally:
                 if not service.series and not service.open:
                     del self._services[name]
             self._next += 1
-        self._next = max(self._next, until // BUCKET_MS) if self._next else 0
+        if self._next >= 0:
+            self._next = max(self._next, until // BUCKET_MS)
         codes = np.array([row[0] for row in rows], np.int32)
         at = np.array([row[1] for row in rows], np.int64)
         values = np.array([row[2] for row in rows], np.float64)
@@ -162,43 +162,6 @@ class Tally:
         tally = cls()
         tally._next, tally._services = wire.next, wire.services
         return tally
-
-    # ---- lines
-
-    def _noted(
-        self, name: str, bucket: int, ident: str, rank: int, lines: Lines, place: int,
-        texts: Sequence[str],
-    ) -> list[Finding]:  # fmt: skip
-        """Keep a bad line as evidence; a finding if its template is new to a service well known."""
-        service = self._services.setdefault(name, _Service(bucket))
-        new = ident not in service.said
-        service.said.setdefault(ident, bucket)
-        if rank < ERROR and not new:
-            return []
-        line = masked((texts or lines.text)[place][:WIDTH])
-        if rank >= ERROR:
-            service.evidence = [*service.evidence[1 - EVIDENCE :], line]
-        young = service.lines < WARM_LINES or bucket - service.first < WARM_BUCKETS
-        if not new or young or len(service.said) >= KNOWN:
-            return []
-        series = canonical("log_lines", {"service": name, "template": ident})
-        reason = (
-            f"{name} says {lines.severity[place]} with a template never seen in"
-            f" {service.lines} lines: {line}"
-        )
-        at, severity = int(lines.at[place]), NEW[rank]
-        return [Finding("new template", name, series, at, severity, 1.0, 1.0, 0.0, reason, (line,))]
-
-    def _count(self, service: _Service, bucket: int, ident: str, rank: int, number: int) -> None:
-        service.lines += number
-        if ident in service.said or len(service.said) < KNOWN:
-            service.said[ident] = max(bucket, service.said.get(ident, 0))
-        own = ident if ident in service.series or len(service.series) < SERIES else OTHER
-        service.series[own] = max(bucket, service.series.get(own, 0))
-        counts = service.open.setdefault(bucket, {})
-        counts[own] = counts.get(own, 0) + number
-        if rank >= ERROR:
-            service.errors[bucket] = service.errors.get(bucket, 0) + number
 
     # ---- buckets
 
@@ -228,6 +191,51 @@ class Tally:
             Finding("error share", name, series, at, severity, verdict.score,
                     recent.share, before.share, reason, evidence)
         ]  # fmt: skip
+
+
+class _About(NamedTuple):
+    """A line that says warning or worse."""
+
+    service: str
+    bucket: int
+    at: int
+    template: str
+    severity: str
+    text: str
+
+
+def _noted(service: _Service, about: _About) -> list[Finding]:
+    """Keep a line as evidence; a finding if its template is new to a service known well."""
+    new, rank = about.template not in service.said, RANKS[about.severity]
+    if rank < ERROR and not new:
+        return []
+    line = masked(about.text[:WIDTH])
+    if rank >= ERROR:
+        service.evidence = [*service.evidence[1 - EVIDENCE :], line]
+    young = service.lines < WARM_LINES or about.bucket - service.first < WARM_BUCKETS
+    if not new or young or len(service.said) >= KNOWN:
+        return []
+    series = canonical("log_lines", {"service": about.service, "template": about.template})
+    reason = (
+        f"{about.service} says {about.severity} with a template never seen in"
+        f" {service.lines} lines: {line}"
+    )
+    return [
+        Finding("new template", about.service, series, about.at, NEW[rank],
+                1.0, 1.0, 0.0, reason, (line,))
+    ]  # fmt: skip
+
+
+def _count(service: _Service, bucket: int, ident: str, rank: int) -> None:
+    service.lines += 1
+    if ident in service.said or len(service.said) < KNOWN:
+        service.said[ident] = bucket
+    own = ident if ident in service.series or len(service.series) < SERIES else OTHER
+    service.series[own] = bucket
+    counts = service.open.setdefault(bucket, {})
+    counts[own] = counts.get(own, 0) + 1
+    if rank >= ERROR:
+        service.errors[bucket] = service.errors.get(bucket, 0) + 1
 
 
 def _summed(past: list[tuple[int, int]]) -> Counts:

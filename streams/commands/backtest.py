@@ -21,13 +21,17 @@ EXAMPLES = """Examples:
 @app.command("backtest", epilog=EXAMPLES)
 def backtest(
     source: Annotated[
-        Path, typer.Argument(metavar="IN", help="Folder of .csv, .csv.gz or .parquet series.")
+        Path, typer.Argument(metavar="IN", help="Folder of .csv, .csv.gz, .parquet, .jsonl.")
     ],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the scores.")],
     *,
     json: Json = False,
 ) -> None:
-    """Score every series of a folder: the same names, with timestamp, score and alarm a row."""
+    """Score every series of a folder, and find the template of every log line.
+
+    A series gets a file of the same name with timestamp, score and alarm a row; log lines get
+    one with a template_id a line, and beside it in `NAME-merged` what that turned out to be.
+    """
     from streams.backtest import backtest as score
 
     def progress(name: Path, done: int, number: int) -> None:
@@ -38,9 +42,13 @@ def backtest(
     if json:
         as_json(summary._asdict())
         return
-    show(
-        f"{summary.series} series, {summary.samples} samples, {summary.alarms} alarms,"
-        f" {summary.microseconds:.1f} us a sample; scores are in {target}"
-    )
-    if summary.left_out:
-        show(f"{summary.left_out} files of log lines were left out: only numbers are scored")
+    if summary.series:
+        show(
+            f"{summary.series} series, {summary.samples} samples, {summary.alarms} alarms,"
+            f" {summary.microseconds:.1f} us a sample; scores are in {target}"
+        )
+    if summary.logs:
+        show(
+            f"{summary.lines} log lines in {summary.logs} files, {summary.templates} templates;"
+            f" they are in {target}"
+        )

@@ -224,12 +224,11 @@ def test_what_is_no_parquet_is_named(history: Path, scored: Path) -> None:
 # ---- folders
 
 
-def test_log_lines_and_other_files_are_left_alone(history: Path, scored: Path) -> None:
+def test_other_files_are_left_alone(history: Path, scored: Path) -> None:
     (history / "a.csv").write_text("timestamp,value\n0,1\n")
-    (history / "lines.jsonl").write_text("{}\n")
-    (history / "more.jsonl.gz").write_bytes(gzip.compress(b"{}\n"))
     (history / "windows.json").write_text("{}")
-    assert backtest(history, scored).left_out == 2
+    (history / "notes.txt").write_text("none")
+    backtest(history, scored)
     assert [path.name for path in scored.iterdir()] == ["a.csv"]
 
 

@@ -1,0 +1,82 @@
+"""Masking: what must not be stored is not, and the rest is as it was."""
+
+import random
+import string
+
+import pytest
+
+from agents.logs.masking import concealed, masked
+
+# Made up to have the shape; put together so that no scanner takes them for real ones.
+JWT = "eyJhbGciOiJIUzI1NiJ9" + ".eyJzdWIiOiIxMjM0In0" + ".c2lnbmF0dXJlMTIz"
+SECRETS = [
+    ("password=hunter", "hunter"),
+    ("Password: hunter", "hunter"),
+    ("db_passwd='hun ter'", "hun ter"),
+    ('{"password": "hun ter", "a": 1}', "hun ter"),
+    (r"{\"api_key\":\"hunter\",\"a\":1}", "hunter"),
+    ("API-KEY=hunter", "hunter"),
+    ("client_secret=hunter&x=1", "hunter"),
+    ("access_token: hunter", "hunter"),
+    ("Authorization: Basic aHVudGVy", "aHVudGVy"),
+    ('"authorization":"Bearer abc.def"', "abc.def"),
+    ("sent Bearer abcdefghijklmnop.qrs ok", "abcdefghijklmnop"),
+    ("mysql --password hunter -h db", "hunter"),
+    ("mysql --password=hunter", "hunter"),
+    ("postgres://ann:hunter@db:5432/x", "hunter"),
+    ("Set-Cookie: sid=hunter; Path=/", "sid=hunter"),
+    ("-----BEGIN RSA PRIVATE KEY-----\nhunter\n-----END RSA PRIVATE KEY-----", "hunter"),
+    ("-----BEGIN PRIVATE KEY-----\nhunter, cut", "hunter"),
+]
+PERSONAL = [
+    (f"got {JWT} here", "got <secret> here"),
+    ("key " + "AKIA" + "ABCDEFGHIJKLMNOP" + ".", "key <secret>."),
+    ("with " + "ghp_" + "a1" * 18, "with <secret>"),
+    ("mail to ann.b+c@mail.example.com now", "mail to <email> now"),
+    ("card 4111 1111 1111 1111 used", "card <card> used"),
+    ("card 4111-1111-1111-1111 used", "card <card> used"),
+    ("ssn 078-05-1120 seen", "ssn <person> seen"),
+    ("call +49 30 901820 now", "call <phone> now"),
+    ("from DE89 3704 0044 0532 0130 00 paid", "from <account> paid"),
+]
+HARMLESS = [
+    "order 4111111111111112 shipped",  # one digit off: no card
+    "took 5 ms from 10.0.0.1:22 to 10.0.0.2",
+    "2026-01-02T03:04:05.678+00:00 INFO all is well",
+    "Failed password for root from 10.0.0.1 port 22",
+    "basic authentication failed for the user",
+    "trace 4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+    "retrying - token bucket is empty",
+    "GET /a/b?c=d HTTP/1.1 200 1234567890123",
+    "at 1767323045678 ms, 1767323045678901 us",
+]
+
+
+@pytest.mark.parametrize(("line", "secret"), SECRETS)
+def test_what_is_labelled_secret_leaves(line: str, secret: str) -> None:
+    for shown in (masked(line), concealed(line)):
+        assert secret not in shown
+        assert "<secret>" in shown
+
+
+@pytest.mark.parametrize(("line", "expected"), PERSONAL)
+def test_personal_data_is_known_by_its_shape(line: str, expected: str) -> None:
+    assert masked(line) == expected
+
+
+@pytest.mark.parametrize("line", HARMLESS)
+def test_the_rest_stays(line: str) -> None:
+    assert masked(line) == line
+
+
+def test_what_follows_a_secret_stays() -> None:
+    line = 'a=1 password="x y" b=2, token=abc; c=3 {"secret":"s","d":4}'
+    assert masked(line) == 'a=1 password="<secret>" b=2, token=<secret>; c=3 {"secret":"<secret>","d":4}'  # fmt: skip
+
+
+def test_masking_again_changes_nothing() -> None:
+    draw = random.Random(8)
+    parts = [line for line, _ in (*SECRETS, *PERSONAL)] + HARMLESS + list(string.punctuation)
+    for _ in range(300):
+        once = masked(" ".join(draw.choices(parts, k=6)))
+        assert masked(once) == once
