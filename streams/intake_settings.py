@@ -38,10 +38,10 @@ class IntakeSettings(BaseModel):
         default=100, ge=10, le=5000, description="longest time between commits, ms"
     )
     batch_records: int = Field(
-        default=20_000, ge=1, description="records parsed at once; also bounds memory"
+        default=10_000, ge=1, description="records parsed at once; also bounds memory"
     )
     frame_rows: int = Field(default=5000, ge=100, description="rows of a frame at most")
-    queue_kib: int = Field(default=64 * 1024, ge=1024, description="raw records fetched ahead, KiB")
+    queue_kib: int = Field(default=16 * 1024, ge=1024, description="raw records fetched ahead, KiB")
     session_timeout_ms: int = Field(
         default=6000, ge=1000, description="a worker silent for so long is taken for dead, ms"
     )
