@@ -89,9 +89,9 @@ class Director:
             if self.options.mode is Mode.break_fix:
                 world.fault(on=False)
                 self.screen.say(Line("world", "the batch job was repaired by its owner"))
-            told_of = summarise(self.options.mode, seen)
-            written = files.write(self.options.out, told_of, self._story)
             self.screen.phase("Clearing away")
+        told_of = summarise(self.options.mode, seen)
+        written = files.write(self.options.out, told_of, self._story)
         close(self.screen.console, seen, told_of, written)
         return told_of
 

@@ -6,7 +6,6 @@ from typing import Any
 from schemas.anomalies import Anomaly
 from schemas.outcomes import Cost, Outcome, Report
 from schemas.plans import Approved, Decision, Plan
-from schemas.results import StepResult
 from streams.demo.expected import Seen
 from streams.demo.story import Story
 from streams.demo.world import Change
@@ -67,10 +66,9 @@ class Play:
 
     def result(self, seconds: float, phase: str, status: str, step: int = -1) -> "Play":
         """A step's or the run's event."""
-        said: StepResult = self.script.result(seconds, self._approved, phase, status)
+        said = self.script.result(seconds, self._approved, phase, status)
         if step >= 0:
-            named = said.model_copy(update={"step": step, "name": STEPS[step]})
-            self.script.said[-1] = named
+            self.script.said[-1] = said.model_copy(update={"step": step, "name": STEPS[step]})
         return self
 
     def stepped(self, *statuses: str) -> "Play":

@@ -11,19 +11,13 @@ from tests.streams.demo.play import fixed, rolled_back
 
 def test_the_story_of_a_fix_in_a_persons_words() -> None:
     lines = [line for event in fixed().script.said if (line := told(event))]
+    opened = f"{fixed().script.ident} opened: checkout: errors far above expected"
+    steps = "scale-workers, throttle-batch, clear-queue"
     assert [(line.what, line.text) for line in lines][:5] == [
         ("anomaly", "checkout: errors at 42.5/s, expected 0.5 to 3.75 (level shift, high)"),
-        (
-            "incident",
-            f"{fixed().script.ident} opened: checkout: errors far above expected"
-            " (first anomaly of its group)",
-        ),
+        ("incident", f"{opened} (first anomaly of its group)"),
         ("forecast", "budget gone in 41.5 min, between 18.5 and 95.0 (90 %)"),
-        (
-            "plan",
-            "relieve-queue v3 (low risk): scale-workers, throttle-batch, clear-queue;"
-            " scale-out fits best, 0.82 of 1",
-        ),
+        ("plan", f"relieve-queue v3 (low risk): {steps}; scale-out fits best, 0.82 of 1"),
         ("policy", "staging: allow by risk.low (risk low in production); step_timeout_s = 20"),
     ]
     assert lines[-1].what == "report"
