@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help setup demo test check fix schemas proto bench faults lock clean
+.PHONY: help setup demo test check fix schemas protos bench faults lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -48,6 +48,9 @@ fix: setup  ## what the linter and the formatter can mend by themselves
 
 schemas: setup  ## add a version of each Avro schema whose model has changed
 	$(BIN)/python -m schemas.avro write
+
+protos: setup  ## the remote-write messages from their .proto files
+	$(BIN)/python streams/formats/proto/generate.py
 
 bench: setup  ## every figure of the README, peers and limits in the same run
 	@$(BIN)/python -m benchmarks $(ARGS)
