@@ -31,12 +31,21 @@ _SIZE = re.compile(
 # A row of dots leads from a label to its value, as in a table of contents.
 _LEADER = re.compile(r"\.{4,}")
 
-# By itself: all-letter hex, a name of three parts and more (host, package, a/b/c), user@host.
-is_name = re.compile(
-    r"[A-Fa-f]{8,}"
-    r"|[A-Za-z_$][\w$-]*(?:[./\\]{1,2}[A-Za-z_$][\w$-]*){2,}"
-    r"|[\w.+-]+@[\w.-]+"
+_HEX = re.compile(r"[A-Fa-f]{8,}").fullmatch
+_NAME = re.compile(  # of three parts and more (host, package, a/b/c), or user@host
+    r"[A-Za-z_$][\w$-]*(?:[./\\]{1,2}[A-Za-z_$][\w$-]*){2,}|[\w.+-]+@[\w.-]+"
 ).fullmatch
+
+
+def is_name(word: str) -> bool:
+    """Whether a word by itself is all-letter hex, or a name made of parts.
+
+    >>> is_name("deadbeef"), is_name("com.example.shop"), is_name("checkout")
+    (True, True, False)
+    """
+    if word.isalpha():  # most are
+        return len(word) > 7 and _HEX(word) is not None  # noqa: PLR2004 - as above
+    return _NAME(word) is not None
 
 
 def shaped(signature: str) -> str:

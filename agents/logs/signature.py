@@ -7,10 +7,10 @@ see the signature alone, which makes that look-up exact.
 
 import re
 
-WIDTH = 1024  # characters of a line that count; one line in some thousands is longer
+WIDTH = 1024  # characters that count: room for the tokens that do, however wide their values
 
 # IPv4 and IPv6 name a protocol: their digit is no value.
-_NUMBERED = re.compile(r"\b(?![iI][pP][vV][46]\b)[^\W\d]*\d\w*")
+_NUMBERED = re.compile(r"\b(?![iI][pP][vV][46]\b)[^\W\d]*+\d\w*+")
 substitute = _NUMBERED.sub  # bound once: it runs for every line
 
 

@@ -12,8 +12,8 @@ from agents.logs.masking import concealed
 from agents.logs.shapes import is_name, shaped
 from agents.logs.tokens import DELIMITERS, MASK, is_value
 
-TOKENS = 96  # that count; lines that differ later alone are one template
-PIECES = 2 * TOKENS  # that are looked at, before runs are one
+TOKENS = 64  # that count; lines that differ later alone are one template
+PIECES = 3 * TOKENS  # that are looked at, before runs are one
 CLOSING = {"(": ")", "[": "]", "{": "}", '"': '"', "'": "'"}
 JOINTS = frozenset(",:-.|")  # between two masks: a list or a compound
 BRACKETS = frozenset(")]}")

@@ -26,6 +26,9 @@ _STATE = re.compile(
 _ENDING = re.compile(r"[a-z](?:ed|ing|ion|able)$")
 
 
+_letter = re.compile(r"[^\W\d_]").search
+
+
 @lru_cache(maxsize=16_384)
 def kind(token: str) -> int:
     """REST, WORD, MASKED or LEARNED.
@@ -37,7 +40,7 @@ def kind(token: str) -> int:
         return MASKED
     if token == ANY:
         return LEARNED
-    return WORD if token not in DELIMITERS and any(map(str.isalpha, token)) else REST
+    return WORD if _letter(token) else REST
 
 
 @lru_cache(maxsize=16_384)
@@ -46,7 +49,7 @@ def code(token: str) -> int:
 
     The hash is this process's own, so a code is never stored.
     """
-    return (hash(token) & 0x1FFF_FFFF_FFFF_FFFF) << 2 | kind(token)
+    return (hash(token) & 0x1FFF_FFFF_FFFF_FFFF) << 2 | kind.__wrapped__(token)
 
 
 @lru_cache(maxsize=16_384)
