@@ -77,6 +77,22 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust is u
         self.heard = time.monotonic()
         await super().on_partitions_assigned(assigned, generation_id)
 
+    async def seek_to_committed(self) -> Any:
+        """Where nothing is committed yet, back to the beginning.
+
+        aiokafka leaves such a partition where it is, and that is behind what Faust fetched, and
+        threw away, before the tables were complete.
+        """
+        return await self.call_thread(self._seek_to_committed)
+
+    async def _seek_to_committed(self) -> Any:
+        consumer = self._ensure_consumer()
+        committed = await consumer.seek_to_committed()
+        for place, offset in committed.items():
+            if not offset and place.topic not in self.app.tables.changelog_topics:
+                consumer.seek(place, 0)
+        return committed
+
 
 class _Consumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped
     def _new_consumer_thread(self) -> _Thread:
@@ -89,6 +105,14 @@ class _Consumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped
             await self.app.hand_over()
             await self.commit()
         await super().on_partitions_revoked(revoked)
+
+    def resume_partitions(self, tps: Any) -> None:
+        """Faust resumes before it seeks: nothing may be fetched until it resumes the flow.
+
+        What came in between would count as read, and what the seek went back for be dropped.
+        """
+        self.stop_flow()
+        super().resume_partitions(tps)
 
     def _new_offset(self, tp: Any) -> int | None:
         """We acknowledge each partition in order, so the last one is the offset to commit.
