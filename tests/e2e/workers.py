@@ -7,12 +7,15 @@ worker. They end with the tests, however those end.
 
 import asyncio
 import ctypes
+import faulthandler
 import logging
 import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +31,7 @@ EVERY = (INTAKE, *BY_NAME, CLOCK)
 START_S = 90.0  # joining a group takes seconds, with two cores and many at once more
 STOP_S = 20.0
 PR_SET_PDEATHSIG = 1
+TURN = threading.Lock()  # whoever starts a process asks after all others: an exit is told once only
 PRELOADED = [
     "__main__", "streams.worker", "streams.pipeline", "streams.intake", "agents.detect",
     "agents.slo", "agents.correlate", "agents.forecast", "agents.plan", "agents.policy",
@@ -51,6 +55,7 @@ def work(part: Part, said: Connection) -> None:
     with part.log.open("ab", buffering=0) as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
+    faulthandler.register(signal.SIGUSR1)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", force=True)
     settings = Settings.load({}, part.settings)
     if part.stages == (INTAKE,):
@@ -70,12 +75,13 @@ class Worker:
     def start(self) -> None:
         """Start without waiting."""
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(PRELOADED)
-        self._hears, said = context.Pipe(duplex=False)
-        self._process = context.Process(target=work, args=(self.part, said), daemon=True)
-        self._process.start()
-        said.close()
-        self.killed = False
+        with TURN:
+            context.set_forkserver_preload(PRELOADED)
+            self._hears, said = context.Pipe(duplex=False)
+            self._process = context.Process(target=work, args=(self.part, said), daemon=True)
+            self._process.start()
+            said.close()
+            self.killed = False
 
     def wait_until_ready(self) -> None:
         """Return when it has joined its groups. Raises AssertionError with its last words."""
@@ -87,9 +93,10 @@ class Worker:
 
     def kill(self) -> None:
         """SIGKILL: nothing is said to anybody."""
-        self.killed = True
-        self._process.kill()
-        self._process.join()
+        with TURN:
+            self.killed = True
+            self._process.kill()
+            self._process.join()
         assert self._process.exitcode == -signal.SIGKILL, self.last_words()
 
     def send(self, signum: signal.Signals) -> None:
@@ -100,7 +107,8 @@ class Worker:
     @property
     def running(self) -> bool:
         """Whether the process is there."""
-        return self._process.is_alive()
+        with TURN:
+            return self._process.is_alive()
 
     def stop(self) -> None:
         """End it in order, or by force when it takes long."""
@@ -110,8 +118,12 @@ class Worker:
             self._process.terminate()
         self._process.join(STOP_S)
         if self._process.is_alive():
+            self.send(signal.SIGUSR1)  # it writes where it stands
+            self._process.join(1)
             self._process.kill()
             self._process.join()
+            raise AssertionError(f"had to be killed\n{self.last_words()}")
+        assert self.killed or self._process.exitcode == 0, self.last_words()
 
     def last_words(self, lines: int = 25) -> str:
         """The end of its log."""
@@ -157,7 +169,7 @@ class Workers:
 
     def require_alive(self) -> None:
         """Raises AssertionError with the last words of those that ended by themselves."""
-        gone = [w.last_words() for w in self._all.values() if not w.running and not w.killed]
+        gone = [w.last_words() for w in self._all.values() if not (w.running or w.killed)]
         assert not gone, "ended by themselves:\n" + "\n".join(gone)
 
     def _stop(self) -> None:
@@ -165,6 +177,7 @@ class Workers:
             if hasattr(worker, "_process") and worker.running:
                 worker.send(signal.SIGCONT)
                 worker.send(signal.SIGTERM)
-        for worker in self._all.values():
-            if hasattr(worker, "_process"):
-                worker.stop()
+        with ExitStack() as stack:
+            for worker in self._all.values():
+                if hasattr(worker, "_process"):
+                    stack.callback(worker.stop)
