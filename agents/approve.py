@@ -127,7 +127,9 @@ class Approve:
     def _opened(self, decision: Decision, fresh: Waiting, now: datetime) -> Turn[Waiting]:
         if decision.effect == "deny":  # policy has said so itself
             return Turn(self._closed(fresh, f"policy refused the plan: {decision.reason}", now))
-        flaw = fresh.over or self._flaw(decision, now)
+        if fresh.over:  # nothing to say: it may be read again, and have been granted before that
+            return Turn(self._closed(fresh, fresh.over, now))
+        flaw = self._flaw(decision, now)
         if flaw:
             return self._refused(fresh, flaw, "approve", now)
         if decision.effect == "approve":
