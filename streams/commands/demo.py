@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 app = typer.Typer()
+ENDS = (signal.SIGINT, signal.SIGTERM)
 EXAMPLES = """Examples:
 
 \b
@@ -61,7 +62,8 @@ def demo(
     if len(chosen) > 1:
         names = " and ".join(f"--{mode.value}" for mode in chosen)
         raise typer.BadParameter(f"{names} are different stories: choose one")
-    signal.signal(signal.SIGTERM, _end)
+    for number in ENDS:
+        signal.signal(number, _end)
     with Screen(console_for(json=json), clock=utc_now) as screen:
         options = Options(mode=chosen[0], out=out, keep=keep, port=port)
         summary = Director(options, screen, clock=utc_now).run()
@@ -70,6 +72,8 @@ def demo(
     raise typer.Exit(1 if summary.missing else 0)
 
 
-def _end(signum: int, _frame: FrameType | None) -> NoReturn:
-    """SIGTERM clears away as Ctrl-C does."""
-    raise KeyboardInterrupt(signum)
+def _end(_signum: int, _frame: FrameType | None) -> NoReturn:
+    """Clear away, which takes seconds; a second Ctrl-C must not break that off half way."""
+    for number in ENDS:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
