@@ -97,6 +97,7 @@ class Director:
             self.screen.phase("Clearing away")
         told_of = summarise(self.options.mode, seen)
         written = files.write(self.options.out, told_of, self._story)
+        self.screen.settle()
         close(self.screen.console, seen, told_of, written)
         return told_of
 

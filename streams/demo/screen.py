@@ -46,9 +46,14 @@ class Screen:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.settle()
+
+    def settle(self) -> None:
+        """Take the live view away: from here on the screen only grows."""
         if self._live:
             self._live.update("", refresh=True)
             self._live.stop()
+            self._live = None
 
     def phase(self, name: str) -> None:
         """A new part of the demo begins."""
