@@ -56,7 +56,7 @@ def test_a_terminal_gets_the_numbers_of_the_story() -> None:
         screen.phase("Watching")
         screen.follow(story)
         screen.draw()
-    assert "0.90 s" in printed(out)
+        assert "0.90 s" in printed(out)
         assert "61.0%" in printed(out)  # of the budget
         screen.settle()
         before = printed(out)
