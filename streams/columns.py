@@ -138,7 +138,7 @@ class ColumnShell:
                     value, headers = encode(said)
                     records.append((topic_of(said), said.group, value, headers))
         if records:
-            self.member.check()
+            await self.member.check()
             await send(self.member.app, self.kafka, records)
         for event in events:
             event.message.value = event.value = None  # large, and waits long for its turn
@@ -179,7 +179,7 @@ class ColumnShell:
             await self._save(partition, number)
 
     async def _save(self, partition: int, number: int) -> None:
-        self.member.check()
+        await self.member.check()
         block = self.consumer.blocks(partition)[number]
         key, raw = f"{partition}/{number}".encode(), block.dump()
         await keep(self.member.app, self._table, partition, {key: raw})

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import faust
+from aiokafka.partitioner import murmur2
 from faust.transport.drivers import aiokafka as driver
 from yarl import URL
 
@@ -36,17 +37,13 @@ CHANGELOG = {
     "min.cleanable.dirty.ratio": 0.2,
 }
 
-# These tell every join, every rebalance and every coordinator that is not loaded yet as a
-# warning or an error, and try again by themselves. A rebalance that does not end is told by us.
-for _name in (
-    "aiokafka.cluster",
-    "aiokafka.consumer.group_coordinator",
-    "faust.app.base",
-    "faust.tables.recovery",
-    "faust.transport.consumer",
-    "faust.transport.drivers.aiokafka",
-):
-    logging.getLogger(_name).setLevel(logging.CRITICAL)
+# Both tell every join, every rebalance, every coordinator that is not loaded yet as an error,
+# with Kafka away ten lines a second, and then try again by themselves. What a person should
+# hear of, a silent Kafka, a rebalance without end, a crash inside, is told by `Member`.
+logging.getLogger("faust").setLevel(logging.WARNING)
+logging.getLogger("mode").setLevel(logging.WARNING)
+for _loud in ("aiokafka", "faust.app", "faust.tables", "faust.transport", __name__):
+    logging.getLogger(_loud).setLevel(logging.CRITICAL)
 
 
 class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust is untyped
@@ -253,6 +250,16 @@ def header(message: Any, name: str) -> str:
         if key == name and value is not None:
             return bytes(value).decode("utf-8", "replace")
     return ""
+
+
+def home(key: str) -> int:
+    """The partition of a key: as Faust, Java and librdkafka's `murmur2_random` place it.
+
+    >>> home("checkout")
+    2
+    """
+    placed: int = (murmur2(key.encode()) & 0x7FFFFFFF) % PARTITIONS
+    return placed
 
 
 def topic_of(event: Event) -> Topic:

@@ -25,7 +25,7 @@ from schemas.topics import TICKS
 from schemas.turn import Job, Turn
 from streams.connection import KafkaSettings
 from streams.deadletters import Record, dead_letter
-from streams.faust_app import decoded, keep, send, table, topic_of
+from streams.faust_app import decoded, home, keep, send, table, topic_of
 from streams.member import LostError, Member
 from streams.stage import Acting, Stage
 
@@ -175,6 +175,7 @@ class Shell:
             key = self.decision.key(event)
             if not key:
                 return
+            _at_home(message, event)
             place = Place(message.partition, key)
             entry = self._entries.get(place) or Entry()
             if message.offset <= entry.offsets.get(message.topic, -1) or event.id in entry.seen:
@@ -242,14 +243,14 @@ class Shell:
 
     async def _send(self, records: list[Record]) -> None:
         if records:
-            self.member.check()
+            await self.member.check()
             await send(self.member.app, self.kafka, records)
 
     async def _keep(self, changed: dict[Place, Entry]) -> None:
         """State into the store that recovery fills and, before we go on, into the changelog."""
         if not changed:
             return
-        self.member.check()
+        await self.member.check()
         rows: dict[int, dict[bytes, bytes | None]] = {}
         for place, entry in changed.items():
             raw = None if entry.state is None else entry.dumped()
@@ -300,3 +301,13 @@ class Shell:
             raise asyncio.CancelledError from error
         except Exception as error:  # noqa: BLE001 - a job that breaks must not be lost silently
             self.member.fail(error)
+
+
+def _at_home(message: Any, event: Event) -> None:
+    """Elsewhere its state would be another: an answer to a plan that nobody knows of."""
+    partition = home(event.group)
+    if message.partition != partition:
+        raise Rejected(
+            f"group {event.group!r} belongs to partition {partition}, not {message.partition}:"
+            " use its name as the key, and the partitioner murmur2"
+        )

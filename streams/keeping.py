@@ -66,7 +66,7 @@ class SinkShell:
                 continue
             batch.append((said, Position(message.topic, message.partition, message.offset)))
         if letters:
-            self.member.check()
+            await self.member.check()
             await send(self.member.app, self.kafka, letters)
         if batch:
             await self.member.insist(lambda: self.sink.write(batch))

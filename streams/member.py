@@ -3,10 +3,10 @@
 Kafka moves partitions while work is under way. Before they go, the batch under way is finished,
 or given up if it cannot end soon; what was taken from the queue and not begun is left to the
 next owner. A worker that was frozen for so long that the group has given its partitions away
-must not write on waking: it stops instead.
+must not write on waking: it asks first.
 
-Faust may crash inside, or wait for a changelog's end that never comes. That stops the worker
-too, so that whoever supervises it starts it again.
+Faust may crash inside, or wait for a changelog's end that never comes. That stops the worker,
+so that whoever supervises it starts it again.
 """
 
 import asyncio
@@ -75,6 +75,7 @@ class Member:
         self._generation: int | None = None  # the one in which we may write
         self._gone: int | None = None  # the one that was handed over last
         self._leaving = asyncio.Event()
+        self._away = False
         self._handling: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
         self.app.agent(read(self.app, kafka, sources), name=name)(self._agent)
@@ -101,18 +102,15 @@ class Member:
 
     # ---- while they are ours
 
-    def check(self) -> None:
-        """Before a write: raise LostError when the partitions may be another's by now."""
+    async def check(self) -> None:
+        """Before a write: the group must have heard of us within its time-out.
+
+        Otherwise another worker may have our partitions by now; the next heartbeat tells.
+        Raises LostError when they are gone.
+        """
+        while time.monotonic() - heard(self.app) > SESSION_S:
+            await self._pause(LOOK_S / 4)
         if self._generation is None:
-            raise LostError
-        silent = time.monotonic() - heard(self.app)
-        if silent > SESSION_S:
-            self.fail(
-                SentinelError(
-                    f"{self.name}: out of touch with its group for {silent:.0f} s, frozen or cut"
-                    " off from Kafka: another worker may have its partitions"
-                )
-            )
             raise LostError
 
     async def insist(self, attempt: Callable[[], Awaitable[R]]) -> R:
@@ -220,7 +218,9 @@ class Member:
                 reason = self.app.crash_reason
                 said = str(reason).partition("\n")[0] or "no reason given"
                 self.fail(SentinelError(f"{self.name}: {type(reason).__name__}: {said}"))
+                return
             now = time.monotonic()
+            self._listen(now)
             progress = (
                 (self.app.consumer_generation_id, remaining(self.app))
                 if self.app.rebalancing else None
@@ -234,3 +234,14 @@ class Member:
                         f" {progress[1]} changelog records to read: starting over"
                     )
                 )
+
+    def _listen(self, now: float) -> None:
+        """Say that Kafka is silent, once, and that it is back."""
+        silent = now - heard(self.app)
+        if self._away:
+            if silent < SESSION_S:
+                self._away = False
+                log.warning("%s: Kafka answers again", self.name)
+        elif silent > SESSION_S and self._generation is not None and not self.app.rebalancing:
+            self._away = True
+            log.warning("%s: Kafka has been silent for %.0f s", self.name, silent)

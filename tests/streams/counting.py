@@ -5,6 +5,7 @@ or counted twice is seen in what it says. A message's reason tells it what else 
 """
 
 import asyncio
+import json
 import multiprocessing
 import os
 import signal
@@ -15,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
+from confluent_kafka import KafkaError, Producer
 from pydantic import BaseModel, ConfigDict
 
 from schemas.avro import HEADER, decode, encode
@@ -31,7 +33,7 @@ from streams.kafka import Shell
 from streams.settings import Settings
 from streams.stage import Stage
 from streams.topics import create
-from tests.streams.kafka_world import put, reader
+from tests.streams.kafka_world import reader, records
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 STAGE = Stage("count", (ROLLBACKS, REFUSALS), (REFUSALS,), lambda _: Count())
@@ -133,16 +135,20 @@ def made(bootstrap: str, prefix: str) -> KafkaSettings:
 
 def tell(kafka: KafkaSettings, topic: Topic, events: Iterable[Event]) -> list[tuple[int, int]]:
     """Write events; partition and offset of each."""
-    encoded = [(*encode(event), event.group) for event in events]
-    if not encoded:
-        return []
-    return put(
-        kafka,
-        topic,
-        [value for value, _, _ in encoded],
-        keys=[group.encode() for _, _, group in encoded],
-        headers=encoded[0][1],
-    )
+    producer = Producer({**kafka.confluent(), "partitioner": "murmur2_random"})
+    places: list[tuple[int, int]] = []
+
+    def delivered(error: KafkaError | None, message: Any) -> None:
+        assert error is None, error
+        places.append((message.partition(), message.offset()))
+
+    for event in events:
+        value, headers = encode(event)
+        producer.produce(
+            kafka.topic(topic), value, event.group, headers=headers, on_delivery=delivered
+        )
+    assert producer.flush(20) == 0
+    return places
 
 
 class Witness:
@@ -185,6 +191,14 @@ async def eventually(condition: Callable[[], bool], seconds: float = 40.0) -> No
         await asyncio.sleep(0.1)
 
 
+def changelog(kafka: KafkaSettings, key: str) -> list[dict[str, Any]]:
+    """The states of a key that were written to the changelog, in order."""
+    topic = Topic(f"{kafka.prefix}count-state-changelog", None, "", 0)
+    found = records(kafka.model_copy(update={"topic_prefix": ""}), topic)
+    ours = [message.value() for message in found if message.key().endswith(f"/{key}".encode())]
+    return [json.loads(value)["state"] if value else {} for value in ours]
+
+
 def clock() -> datetime:
     """A time that stands still: nothing here depends on it."""
     return NOW
@@ -197,18 +211,23 @@ async def running(
     """A shell in this process, left in order at the end; raises what it failed of."""
     loop = asyncio.get_running_loop()
     shell = Shell(stage, count or Count(), kafka, clock=clock, loop=loop)
-    await shell.start()
+    scene = asyncio.current_task()
+    assert scene is not None
+    shell.failed.add_done_callback(lambda _: scene.cancel())
     try:
+        await shell.start()
         yield shell
+    except asyncio.CancelledError:
+        shell.failed.result()
+        raise
     finally:
         await shell.stop()
-    if shell.failed.done():
-        shell.failed.result()
 
 
 # ---- in a process of its own
 
 POINTS = ("before sending", "after sending", "after keeping", "after acknowledging")
+FROZEN = "frozen before keeping"
 
 
 class Dying(Shell):
@@ -228,6 +247,9 @@ class Dying(Shell):
             self._die("after sending")
 
     async def _keep(self, changed: dict[Any, Any]) -> None:
+        if changed and self.point == FROZEN:
+            Dying.point = ""
+            os.kill(os.getpid(), signal.SIGSTOP)
         await super()._keep(changed)
         if changed:
             self._die("after keeping")

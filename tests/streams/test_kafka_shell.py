@@ -23,6 +23,7 @@ from tests.streams.counting import (
     Life,
     Witness,
     asked,
+    changelog,
     eventually,
     made,
     running,
@@ -31,6 +32,7 @@ from tests.streams.counting import (
 from tests.streams.kafka_world import put
 
 pytestmark = pytest.mark.broker
+A_HOME = 0  # the partition of the key "a"
 
 
 @pytest.fixture
@@ -145,7 +147,7 @@ def test_copies_by_id_and_replays_by_offset_are_dropped(
 def test_what_can_never_be_read_is_a_dead_letter_with_its_place(
     kafka: KafkaSettings, witness: Witness
 ) -> None:
-    ((partition, offset),) = put(kafka, ROLLBACKS, [b"junk"], keys=[b"a"])
+    ((partition, offset),) = put(kafka, ROLLBACKS, [b"junk"])
     tell(kafka, ROLLBACKS, [asked("a", "no", "reject"), asked("a", "yes")])
     with Witness(kafka, DEADLETTERS) as letters:
 
@@ -163,6 +165,26 @@ def test_what_can_never_be_read_is_a_dead_letter_with_its_place(
     assert (refused.stage, refused.reason) == ("count", "not this one")
     assert refused.original == encode(asked("a", "no", "reject"))[0]
     assert witness.totals() == {"a": ["1 yes"]}
+
+
+def test_a_message_in_a_partition_that_is_not_its_groups_is_a_dead_letter(
+    kafka: KafkaSettings,
+) -> None:
+    """As from a producer with another partitioner: there its state would be another."""
+    value, headers = encode(asked("a", "1"))
+    producer = Producer(kafka.confluent())
+    producer.produce(kafka.topic(ROLLBACKS), value, "a", partition=2, headers=headers)
+    assert producer.flush(10) == 0
+    with Witness(kafka, DEADLETTERS) as letters:
+
+        async def scene() -> None:
+            async with running(kafka):
+                await eventually(lambda: len(letters.events()) == 1)
+
+        asyncio.run(scene())
+        assert (
+            "belongs to partition 0, not 2: use its name as the key" in letters.events()[0].reason
+        )
 
 
 def test_a_world_that_is_away_is_waited_for(kafka: KafkaSettings, witness: Witness) -> None:
@@ -267,7 +289,7 @@ def test_what_a_transaction_took_back_is_never_seen(kafka: KafkaSettings, witnes
     def transaction(token: str, end: str) -> None:
         value, headers = encode(asked("a", token))
         producer.begin_transaction()
-        producer.produce(kafka.topic(ROLLBACKS), value, partition=0, headers=headers)
+        producer.produce(kafka.topic(ROLLBACKS), value, partition=A_HOME, headers=headers)
         producer.flush(10)
         getattr(producer, f"{end}_transaction")(20)
 
@@ -276,7 +298,62 @@ def test_what_a_transaction_took_back_is_never_seen(kafka: KafkaSettings, witnes
             for token, end in (("1", "commit"), ("no", "abort"), ("no", "abort"), ("2", "commit")):
                 transaction(token, end)
             await eventually(lambda: len(witness.events()) == 2)
-            await eventually(lambda: committed(kafka).get((ROLLBACKS.name, 0)) == 7)
+            await eventually(lambda: committed(kafka).get((ROLLBACKS.name, A_HOME)) == 7)
 
     asyncio.run(scene())
     assert witness.totals() == {"a": ["1 1", "2 2"]}
+
+
+# ---- jobs
+
+
+def test_a_job_begins_when_its_intent_is_safe_and_once_only(
+    kafka: KafkaSettings, witness: Witness
+) -> None:
+    """Later messages of the same key do not begin it again; its own event ends it."""
+    count = Count()
+
+    async def scene() -> None:
+        count.gate.clear()
+        async with running(kafka, count) as shell:
+            tell(kafka, ROLLBACKS, [asked("a", "1", "job walk@a")])
+            await eventually(lambda: count.begun == ["walk@a"])
+            assert changelog(kafka, "a")[-1]["jobs"] == ["walk@a"]
+            tell(kafka, ROLLBACKS, [asked("a", "2"), asked("a", "3")])
+            await eventually(lambda: len(witness.events()) == 3)
+            count.gate.set()
+            await eventually(lambda: len(witness.events()) == 4)
+            await eventually(lambda: changelog(kafka, "a")[-1]["jobs"] == [])
+            assert not shell._jobs
+
+    asyncio.run(scene())
+    assert (count.begun, count.ended) == (["walk@a"], ["walk@a"])
+
+
+def test_a_job_that_a_crash_cut_off_begins_again(kafka: KafkaSettings, witness: Witness) -> None:
+    first, second = Count(), Count()
+
+    async def scene() -> None:
+        first.gate.clear()
+        async with running(kafka, first):
+            tell(kafka, ROLLBACKS, [asked("a", "1", "job walk@a")])
+            await eventually(lambda: first.begun == ["walk@a"])
+        async with running(kafka, second):
+            await eventually(lambda: len(witness.events()) == 2)
+
+    asyncio.run(scene())
+    assert (first.ended, second.ended) == ([], ["walk@a"])
+
+
+def test_a_job_waits_for_a_world_that_is_away(kafka: KafkaSettings, witness: Witness) -> None:
+    count = Count()
+    count.away = 2
+
+    async def scene() -> None:
+        async with running(kafka, count):
+            tell(kafka, ROLLBACKS, [asked("a", "1", "job walk@a")])
+            await eventually(lambda: len(witness.events()) == 2)
+
+    asyncio.run(scene())
+    assert count.begun == ["walk@a"] * 3
+    assert count.ended == ["walk@a"]
