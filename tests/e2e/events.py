@@ -20,9 +20,9 @@ from streams.connection import KafkaSettings
 
 HISTORY_S = 200  # the scorer needs two minutes of samples before it says anything
 REQUESTS = 12.0  # a second
-BUCKET_S = 2  # of the shops' objectives
+BUCKET_S = 4  # of the shops' objectives
 QUIET, FLOODED = 100.0, 500.0  # messages in the queue
-HURRY_S = 30  # of a phase are fed fast, so that it is noticed soon; then as time goes by
+HURRY_S = 40  # of a phase are fed fast, so that it is noticed soon; then as time goes by
 FAST, STEADY = 8.0, 1.0  # seconds of data in a second
 BEHIND_S = 210  # the first sample is this old; candidates of correlation are 300 s at most
 

@@ -9,8 +9,8 @@ from tests.e2e.events import BUCKET_S
 from tests.e2e.target import STEPS, TOKEN
 
 TARGET = 0.95
-# A fifth of 16 s lost pages: a burn of 4, where a total outage burns 20.
-ALERTS = "16s+4s@4=page"
+# A fifth of 20 s lost pages: a burn of 4, where a total outage burns 20.
+ALERTS = "20s+8s@4=page"
 RUNBOOK = "relieve-shop"
 
 

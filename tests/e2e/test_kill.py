@@ -1,12 +1,12 @@
 """kill -9 of each stage's worker in the middle of an incident: it still ends resolved.
 
 Every stage has a process and an incident of its own. When that incident reaches the stage,
-its process is killed and started again. A few incidents are under way at a time, so each also
-lives through the kills of the others.
+its process is killed and started again. The incidents are under way together, so each also
+lives through the kills of the others; those of late stages begin first, so that no kill keeps
+another one waiting.
 """
 
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,18 +18,16 @@ from schemas.anomalies import Anomaly
 from schemas.event import Event
 from schemas.forecasts import Forecast
 from schemas.incidents import Incident
-from schemas.outcomes import Outcome
 from schemas.plans import Approved, Decision, Plan
 from schemas.results import StepResult
 from streams.broker import EmbeddedBroker
 from tests.e2e import proofs
 from tests.e2e.events import HISTORY_S, Shop
-from tests.e2e.target import Target
 from tests.e2e.workers import CLOCK, EVERY, INTAKE
 from tests.e2e.world import World, running
 
-AT_ONCE = 5  # incidents under way at a time: two cores are full with these
 REACHED_S = 60.0  # an incident comes to its last stage in ten seconds
+APART_S = 8  # of fed data, a second: how far behind the next incident is
 
 pytestmark = pytest.mark.broker
 
@@ -48,9 +46,9 @@ def heard(kind: type[Event], matches: Callable[[Event], bool] = lambda _: True) 
     return wait
 
 
-def fed(world: World, shop: Shop) -> None:
-    """Wait until the fault is in the raw data."""
-    world.wait(lambda: shop.length > HISTORY_S + 4, shop, "the fault", REACHED_S)
+def fed(world: World, shop: Shop, seconds: int = 4) -> None:
+    """Wait until so many seconds of the fault are in the raw data."""
+    world.wait(lambda: shop.length > HISTORY_S + seconds, shop, "the fault", REACHED_S)
 
 
 def run_succeeded(event: Event) -> bool:
@@ -88,21 +86,21 @@ class Story:
     def __init__(self, world: World, stage: str) -> None:
         self.world, self.stage = world, stage
         self.times: dict[str, float] = {}
-        self._began = 0.0
+        self._began = time.monotonic()
+        self._held = world.target.hold(f"{stage}-shop", "purge", "after")
+        if stage != "execute":
+            self._held.released.set()
+        self.shop = world.feeder.open(stage)
 
     def tell(self) -> Shop:
         """From the fault to the report, with a kill in between."""
-        self._began = time.monotonic()
-        held = self.world.target.hold(f"{self.stage}-shop", "purge", "after")
-        if self.stage != "execute":
-            held.released.set()
-        shop = self.world.feeder.open(self.stage)
+        shop = self.shop
         WHEN[self.stage](self.world, shop)
         if self.stage == "execute":
-            assert held.reached.wait(REACHED_S), proofs.progress(self.world.witness, shop)
+            assert self._held.reached.wait(REACHED_S), proofs.progress(self.world.witness, shop)
         self._note("killed")
         self.world.workers[self.stage].kill()
-        held.released.set()
+        self._held.released.set()
         self.world.workers[self.stage].start()
         self.world.workers[self.stage].wait_until_ready()
         self._note("up")
@@ -130,10 +128,13 @@ def stories(
                 layout={name: (name,) for name in EVERY},
             )
         )
-        pool = stack.enter_context(ThreadPoolExecutor(AT_ONCE))
-        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-        told = {stage: Story(world, stage) for stage in EVERY}
-        yield {stage: (story, pool.submit(story.tell)) for stage, story in told.items()}
+        pool = stack.enter_context(ThreadPoolExecutor(len(EVERY)))
+        told: dict[str, tuple[Story, Future[Shop]]] = {}
+        for stage in reversed(EVERY):
+            story = Story(world, stage)
+            told[stage] = story, pool.submit(story.tell)
+            fed(world, story.shop, APART_S)
+        yield told
 
 
 @pytest.mark.parametrize("stage", EVERY)

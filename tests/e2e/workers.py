@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -70,7 +70,7 @@ class Worker:
 
     def __init__(self, part: Part) -> None:
         self.part = part
-        self.killed = False
+        self.may_end = True  # before it was started, and when the test has ended it
 
     def start(self) -> None:
         """Start without waiting."""
@@ -81,7 +81,7 @@ class Worker:
             self._process = context.Process(target=work, args=(self.part, said), daemon=True)
             self._process.start()
             said.close()
-            self.killed = False
+            self.may_end = False
 
     def wait_until_ready(self) -> None:
         """Return when it has joined its groups. Raises AssertionError with its last words."""
@@ -94,7 +94,7 @@ class Worker:
     def kill(self) -> None:
         """SIGKILL: nothing is said to anybody."""
         with TURN:
-            self.killed = True
+            self.may_end = True
             self._process.kill()
             self._process.join()
         assert self._process.exitcode == -signal.SIGKILL, self.last_words()
@@ -123,7 +123,7 @@ class Worker:
             self._process.kill()
             self._process.join()
             raise AssertionError(f"had to be killed\n{self.last_words()}")
-        assert self.killed or self._process.exitcode == 0, self.last_words()
+        assert self.may_end or self._process.exitcode == 0, self.last_words()
 
     def last_words(self, lines: int = 25) -> str:
         """The end of its log."""
@@ -132,10 +132,21 @@ class Worker:
 
 
 class Workers:
-    """All processes of one pipeline; `layout` names them and says what each runs."""
+    """All processes of one pipeline; `layout` names them and says what each runs.
 
-    def __init__(self, layout: Mapping[str, Sequence[str]], settings: Path, logs: Path) -> None:
+    Those named in `later` are started by the test.
+    """
+
+    def __init__(
+        self,
+        layout: Mapping[str, Sequence[str]],
+        settings: Path,
+        logs: Path,
+        *,
+        later: Collection[str] = (),
+    ) -> None:
         logs.mkdir()
+        self._later = later
         self._all = {
             name: Worker(Part(tuple(stages), settings, logs / f"{name}.log"))
             for name, stages in layout.items()
@@ -143,9 +154,10 @@ class Workers:
 
     def __enter__(self) -> Self:
         try:
-            for worker in self._all.values():
+            now = [worker for name, worker in self._all.items() if name not in self._later]
+            for worker in now:
                 worker.start()
-            for worker in self._all.values():
+            for worker in now:
                 worker.wait_until_ready()
         except BaseException:
             self._stop()
@@ -160,16 +172,9 @@ class Workers:
     def __getitem__(self, name: str) -> Worker:
         return self._all[name]
 
-    def kill_and_restart(self, name: str) -> None:
-        """SIGKILL, and a new process at once, as a supervisor would; waits until it has joined."""
-        worker = self._all[name]
-        worker.kill()
-        worker.start()
-        worker.wait_until_ready()
-
     def require_alive(self) -> None:
         """Raises AssertionError with the last words of those that ended by themselves."""
-        gone = [w.last_words() for w in self._all.values() if not (w.running or w.killed)]
+        gone = [w.last_words() for w in self._all.values() if not (w.running or w.may_end)]
         assert not gone, "ended by themselves:\n" + "\n".join(gone)
 
     def _stop(self) -> None:

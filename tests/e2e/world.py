@@ -1,6 +1,6 @@
 """A whole pipeline on a broker: its target, its data, its workers, and a witness."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,16 +59,20 @@ def running(
     prefix: str,
     shops: Sequence[str],
     layout: Mapping[str, Sequence[str]],
+    later: Collection[str] = (),
     copies: int = 1,
     heard: Callable[[Record], None] | None = None,
 ) -> Iterator[World]:
-    """A pipeline that has joined all its groups; `layout` names its processes and their stages."""
+    """A pipeline that has joined all its groups; `layout` names its processes and their stages.
+
+    Processes in `later` are not started; each raw record is fed `copies` times.
+    """
     with serving() as target:
         path = site.build(folder, brokers=brokers, prefix=prefix, target=target.url, shops=shops)
         kafka = Settings.load({}, path).kafka
         assert not create(kafka).differing
         with (
-            Workers(layout, path, folder / "logs") as workers,
+            Workers(layout, path, folder / "logs", later=later) as workers,
             Witness(kafka, heard) as witness,
             Feeder(kafka, target.repaired, copies=copies) as feeder,
         ):

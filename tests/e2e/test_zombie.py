@@ -1,0 +1,79 @@
+"""A zombie: execute's worker freezes in the middle of a step, another takes over, then it wakes.
+
+What it had sent may have been done or not; the other one finds out. The zombie itself may not
+write a word: it finds that it was out of touch for too long, and ends.
+"""
+
+import secrets
+import signal
+from pathlib import Path
+
+import pytest
+
+from schemas.results import StepResult
+from streams.broker import EmbeddedBroker
+from tests.e2e import proofs
+from tests.e2e.events import Shop
+from tests.e2e.workers import CLOCK, EVERY, INTAKE
+from tests.e2e.world import World, running
+
+OTHERS = tuple(name for name in EVERY if name not in {INTAKE, "execute", CLOCK})
+LAYOUT = {
+    "intake": (INTAKE,),
+    "others": (*OTHERS, CLOCK),
+    "first": ("execute",),
+    "second": ("execute",),
+}
+TAKEN_OVER_S = 60.0  # its session ends after 6 s, then the other one reads the ledger
+DONE, UNDONE = "done", "undone"  # what the target had made of the request when the worker froze
+
+pytestmark = pytest.mark.broker
+
+
+def run_is_over(world: World, shop: Shop) -> bool:
+    """Whether the shop's run has ended."""
+    results = world.witness.said(StepResult, shop.group)
+    return any((r.phase, r.status) == ("run", "succeeded") for r in results)
+
+
+def test_a_worker_that_wakes_up_after_another_took_over_executes_nothing_twice(
+    broker: EmbeddedBroker, tmp_path: Path
+) -> None:
+    """Frozen with two requests under way: one was carried out but not answered, one was not."""
+    prefix = f"zombie-{secrets.token_hex(4)}-"
+    with running(
+        tmp_path,
+        brokers=broker.bootstrap,
+        prefix=prefix,
+        shops=[DONE, UNDONE],
+        layout=LAYOUT,
+        later=["second"],
+    ) as world:
+        target, first = world.target, world.workers["first"]
+        held = [
+            target.hold(f"{DONE}-shop", "purge", "after"),
+            target.hold(f"{UNDONE}-shop", "purge", "before"),
+        ]
+        shops = [world.feeder.open(name) for name in (DONE, UNDONE)]
+        for hold, shop in zip(held, shops, strict=True):
+            world.wait(hold.reached.is_set, shop, "the step to freeze at", 60)
+        first.send(signal.SIGSTOP)
+        world.workers["second"].start()
+        world.workers["second"].wait_until_ready()
+        for shop in shops:
+            world.wait(lambda s=shop: run_is_over(world, s), shop, "the end", TAKEN_OVER_S)
+        for hold in held:
+            hold.released.set()
+        first.may_end = True
+        first.send(signal.SIGCONT)
+        for shop in shops:
+            world.resolve(shop)
+        world.wait(lambda: not first.running, shops[0], "the zombie's end", 30)
+        assert "out of touch with its group" in first.last_words()
+        for shop in shops:
+            world.require_proofs(shop)
+        world.kept.require_whole_audit()
+        proofs.require_no_letters(world.witness)
+    keys = [asked.key for asked in target.asked if asked.step == "purge"]
+    assert len(set(keys)) == 2
+    assert len(keys) <= 3  # what was not done was asked for again, under the same key
