@@ -107,6 +107,38 @@ def test_series_beyond_one_block_keep_their_rows() -> None:
     assert again.series == 0
 
 
+def test_series_find_their_rows_again_when_blocks_were_saved_at_different_times() -> None:
+    """The first block was saved before its last series came, the second after its own did."""
+    few = [canonical("m", {"service": "s", "n": str(n)}) for n in range(250)]
+    more = [canonical("m", {"service": "s", "n": str(n)}) for n in range(250, 260)]
+    frames = [
+        frame(dict.fromkeys(few, [1.0]), T0),
+        frame(dict.fromkeys(more, [2.0]), T0 + 1000),
+        frame(dict.fromkeys(few + more, [3.0]), T0 + 2000),
+    ]
+    whole, first, second = new(), new(), new()
+    run(whole, iter(frames))
+    run(first, iter(frames[:1]))
+    saved = {0: first.blocks(0)[0].dump()}
+    run(first, iter(frames[1:2]), 1)
+    saved[1] = first.blocks(0)[1].dump()
+    second.load(0, saved)
+    run(second, iter(frames))
+    assert [b.dump() for b in second.blocks(0)] == [b.dump() for b in whole.blocks(0)]
+
+
+def test_a_block_that_was_never_saved_keeps_its_number() -> None:
+    """What was saved under a number is found under it, or it would be saved twice."""
+    names = [canonical("m", {"service": "s", "n": str(n)}) for n in range(300)]
+    frames = [frame(dict.fromkeys(names, [1.0, 2.0]), T0)]
+    first, second = new(), new()
+    run(first, iter(frames))
+    second.load(0, {1: first.blocks(0)[1].dump()})
+    assert [len(b.names) for b in second.blocks(0)] == [0, 44]
+    run(second, iter(frames))
+    assert [b.dump() for b in second.blocks(0)] == [b.dump() for b in first.blocks(0)]
+
+
 def test_only_blocks_that_a_frame_touches_have_changed() -> None:
     names = [canonical("m", {"service": "s", "n": str(n)}) for n in range(300)]
     detect = new()

@@ -76,10 +76,10 @@ class Count:
                 left = tuple(job for job in held.jobs if job != event.reason[4:])
                 return Turn(held.model_copy(update={"jobs": left}))
             case Rollback():
-                return self._counted(event, held, now)
+                return self._counted(event, held)
         return Turn(state)
 
-    def _counted(self, event: Rollback, held: Tally, now: datetime) -> Turn[Tally]:
+    def _counted(self, event: Rollback, held: Tally) -> Turn[Tally]:
         verb, _, rest = event.reason.partition(" ")
         if verb == "reject":
             raise Rejected("not this one")
@@ -266,10 +266,10 @@ def serve(kafka: KafkaSettings, point: str, output: str) -> None:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     Dying.point = point
-    worker.Shell = Dying  # type: ignore[misc] # as it is, but for the dying
+    worker.Shell = Dying  # type: ignore[attr-defined] # as it is, but for the dying
     settings = Settings(kafka=kafka)
     try:
-        asyncio.run(worker.run([STAGE], settings, clock=False, ready=lambda: print("ready")))
+        asyncio.run(worker.run([STAGE], settings, clock=False, ready=lambda: None))
     except SentinelError as error:
         sys.exit(str(error))
 

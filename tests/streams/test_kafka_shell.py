@@ -29,7 +29,7 @@ from tests.streams.counting import (
     running,
     tell,
 )
-from tests.streams.kafka_world import put
+from tests.streams.kafka_world import letters, put
 
 pytestmark = pytest.mark.broker
 A_HOME = 0  # the partition of the key "a"
@@ -149,14 +149,14 @@ def test_what_can_never_be_read_is_a_dead_letter_with_its_place(
 ) -> None:
     ((partition, offset),) = put(kafka, ROLLBACKS, [b"junk"])
     tell(kafka, ROLLBACKS, [asked("a", "no", "reject"), asked("a", "yes")])
-    with Witness(kafka, DEADLETTERS) as letters:
+    with Witness(kafka, DEADLETTERS) as dead:
 
         async def scene() -> None:
             async with running(kafka):
-                await eventually(lambda: len(witness.events()) + len(letters.events()) == 3)
+                await eventually(lambda: len(witness.events()) + len(dead.events()) == 3)
 
         asyncio.run(scene())
-        unreadable, refused = sorted(letters.events(), key=lambda letter: letter.offset)
+        unreadable, refused = sorted(dead.events(), key=lambda letter: letter.offset)
     place = (kafka.topic(ROLLBACKS), partition, offset)
     assert (unreadable.topic, unreadable.partition, unreadable.offset) == place
     assert unreadable.original == b"junk"
@@ -175,16 +175,14 @@ def test_a_message_in_a_partition_that_is_not_its_groups_is_a_dead_letter(
     producer = Producer(kafka.confluent())
     producer.produce(kafka.topic(ROLLBACKS), value, "a", partition=2, headers=headers)
     assert producer.flush(10) == 0
-    with Witness(kafka, DEADLETTERS) as letters:
+    with Witness(kafka, DEADLETTERS) as dead:
 
         async def scene() -> None:
             async with running(kafka):
-                await eventually(lambda: len(letters.events()) == 1)
+                await eventually(lambda: len(dead.events()) == 1)
 
         asyncio.run(scene())
-        assert (
-            "belongs to partition 0, not 2: use its name as the key" in letters.events()[0].reason
-        )
+        assert "belongs to partition 0, not 2: use its name as the key" in dead.events()[0].reason
 
 
 def test_a_world_that_is_away_is_waited_for(kafka: KafkaSettings, witness: Witness) -> None:
@@ -198,8 +196,7 @@ def test_a_world_that_is_away_is_waited_for(kafka: KafkaSettings, witness: Witne
 
     asyncio.run(scene())
     assert witness.totals() == {"a": ["1 one", "2 two"]}
-    with Witness(kafka, DEADLETTERS) as letters:
-        assert letters.events() == []
+    assert letters(kafka) == []
 
 
 def test_a_fault_of_ours_stops_the_worker_with_one_line(

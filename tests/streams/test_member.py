@@ -17,7 +17,6 @@ from schemas.topics import REFUSALS, ROLLBACKS
 from streams.broker import EmbeddedBroker
 from streams.connection import KafkaSettings
 from streams.kafka import Shell
-from streams.stage import Stage
 from tests.streams.counting import (
     FROZEN,
     STAGE,
@@ -189,7 +188,7 @@ def test_a_changelog_whose_end_never_comes_stops_the_worker(kafka: KafkaSettings
         shell = Shell(STAGE, Count(), kafka, clock=clock, loop=loop)
         shell.member.stuck_s = 2.0
         starting = asyncio.create_task(shell.start())
-        with pytest.raises(SentinelError, match="stood still .* with 2 changelog records"):
+        with pytest.raises(SentinelError, match=r"stood still .* with \d+ changelog records"):
             await asyncio.wait_for(shell.failed, 30)
         starting.cancel()
         await shell.stop()
