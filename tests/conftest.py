@@ -3,7 +3,11 @@
 import os
 import re
 import secrets
+import shutil
+import signal
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -15,6 +19,32 @@ from streams.broker import EmbeddedBroker
 settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+OPA = Path(__file__).parent.parent / "deploy" / "dev" / "opa.sh"
+BUILDING = pytest.StashKey[subprocess.Popen[bytes]]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that need a real OPA come last: the first time, it takes minutes to build."""
+    items.sort(key=lambda item: item.get_closest_marker("opa") is not None)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Begin to build it, beside the other tests; those that need it wait for the same build."""
+    wanted = any(item.get_closest_marker("opa") for item in session.items)
+    if wanted and shutil.which("go") and not session.config.option.collectonly:
+        session.config.stash[BUILDING] = subprocess.Popen(
+            [OPA], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """What was begun is ended, also when a test failed before it was needed."""
+    building = session.config.stash.get(BUILDING, None)
+    if building is not None and building.poll() is None:
+        os.killpg(building.pid, signal.SIGTERM)
+        building.wait()
 
 
 @pytest.fixture(scope="session")

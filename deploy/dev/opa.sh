@@ -17,6 +17,10 @@ if [[ ! -x $opa ]]; then
     exit 1
   fi
   mkdir -p "$bin"
+  exec 9>"$bin/.opa.lock" # who comes second waits for the first one's build
+  flock 9
+fi
+if [[ ! -x $opa ]]; then
   scratch=$(mktemp -d "$bin/.opa.XXXXXX") # beside its place, so that the move is atomic
   trap 'rm -rf "$scratch"' EXIT
   CGO_ENABLED=0 GOBIN="$scratch" \
