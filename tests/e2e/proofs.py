@@ -4,6 +4,7 @@ import sqlite3
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from schemas.anomalies import Anomaly
 from schemas.budgets import Budget
@@ -14,7 +15,7 @@ from schemas.operations import DeadLetter
 from schemas.outcomes import Outcome, Report
 from schemas.plans import Approved, Decision, Plan, Refusal
 from schemas.results import StepResult
-from schemas.topics import BY_EVENT, Topic
+from schemas.topics import BY_EVENT
 from sinks.audit import verify
 from streams.pipeline import RECORD
 from tests.e2e.events import Counted, Shop
@@ -54,7 +55,7 @@ class Kept:
         assert [number for number, _ in records] == list(range(1, len(records) + 1))
         assert [ident for ident, times in Counter(e for _, e in records).items() if times > 1] == []
 
-    def _rows(self, query: str, *values: str) -> list[tuple[str, ...]]:
+    def _rows(self, query: str, *values: str) -> list[Any]:
         path = self._folder / "sentinel.db"
         if not path.exists():
             return []
@@ -68,8 +69,9 @@ class Kept:
 
 
 def over(witness: Witness, shop: Shop) -> bool:
-    """Whether the shop's incident has a report on its resolution."""
-    return any(report.outcome == "resolved" for report in witness.said(Report, shop.group))
+    """Whether the shop's incident is resolved and has a report on that."""
+    told = any(report.outcome == "resolved" for report in witness.said(Report, shop.group))
+    return told and any(i.status == "resolved" for i in witness.said(Incident, shop.group))
 
 
 def progress(witness: Witness, shop: Shop) -> str:
@@ -110,7 +112,7 @@ def require_each_step_once(witness: Witness, target: Target, shop: Shop) -> None
     """Each step took effect once, under one key, in order; and that is what was told."""
     effects = target.of(shop.service)
     assert effects == [
-        Effect(shop.service, step, True, effect.key)
+        Effect(service=shop.service, step=step, on=True, key=effect.key)
         for step, effect in zip(STEPS, effects, strict=True)
     ]
     assert len({effect.key for effect in effects}) == len(STEPS)
@@ -175,10 +177,3 @@ def require_kept(witness: Witness, kept: Kept, shop: Shop) -> None:
 def require_no_letters(witness: Witness) -> None:
     """Nothing went to the dead letters."""
     assert [(e.stage, e.topic, e.reason) for e in witness.said(DeadLetter)] == []
-
-
-def readers(topic: Topic) -> int:
-    """How many stages read a topic."""
-    from streams.pipeline import STAGES  # noqa: PLC0415
-
-    return sum(topic in stage.source for stage in STAGES)

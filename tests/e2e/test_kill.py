@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -23,8 +24,9 @@ from schemas.results import StepResult
 from streams.broker import EmbeddedBroker
 from tests.e2e import proofs
 from tests.e2e.events import HISTORY_S, Shop
+from tests.e2e.target import STEPS, Moment
 from tests.e2e.workers import CLOCK, EVERY, INTAKE
-from tests.e2e.world import World, running
+from tests.e2e.world import RESOLVED_S, World, running
 
 REACHED_S = 60.0  # an incident comes to its last stage in ten seconds
 APART_S = 8  # of fed data, a second: how far behind the next incident is
@@ -83,8 +85,8 @@ WHEN: dict[str, Wait] = {
 class Story:
     """One incident whose stage is killed: told in a thread, read by a test."""
 
-    def __init__(self, world: World, stage: str) -> None:
-        self.world, self.stage = world, stage
+    def __init__(self, world: World, stage: str, kills: int) -> None:
+        self.world, self.stage, self.kills = world, stage, kills
         self.times: dict[str, float] = {}
         self._began = time.monotonic()
         self._held = world.target.hold(f"{stage}-shop", "purge", "after")
@@ -93,45 +95,58 @@ class Story:
         self.shop = world.feeder.open(stage)
 
     def tell(self) -> Shop:
-        """From the fault to the report, with a kill in between."""
-        shop = self.shop
-        WHEN[self.stage](self.world, shop)
+        """From the fault to the report, with kills in between."""
+        WHEN[self.stage](self.world, self.shop)
         if self.stage == "execute":
-            assert self._held.reached.wait(REACHED_S), proofs.progress(self.world.witness, shop)
-        self._note("killed")
-        self.world.workers[self.stage].kill()
-        self._held.released.set()
-        self.world.workers[self.stage].start()
-        self.world.workers[self.stage].wait_until_ready()
+            assert self._held.reached.wait(REACHED_S), proofs.progress(
+                self.world.witness, self.shop
+            )
+        worker = self.world.workers[self.stage]
+        for number in range(self.kills):
+            self._note(f"kill {number}")
+            worker.kill()
+            self._held.released.set()
+            worker.start()
+            worker.wait_until_ready()
         self._note("up")
-        self.world.resolve(shop)
+        self.world.resolve(self.shop, RESOLVED_S * self.kills)
         self._note("resolved")
-        return shop
+        return self.shop
 
     def _note(self, what: str) -> None:
         self.times[what] = round(time.monotonic() - self._began, 1)
 
 
-@pytest.fixture(scope="module")
+Stories = dict[str, tuple[Story, Future[Shop]]]
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(1, id="once"),
+        pytest.param(3, id="three times", marks=pytest.mark.faults),
+    ],
+)
 def stories(
-    broker: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, tuple[Story, Future[Shop]]]]:
-    """All incidents, told a few at a time."""
-    prefix = f"kill-{secrets.token_hex(4)}-"
+    request: pytest.FixtureRequest,
+    broker: EmbeddedBroker,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stories]:
+    """All incidents, each behind the one of the next stage."""
     with ExitStack() as stack:
         world = stack.enter_context(
             running(
                 tmp_path_factory.mktemp("kill"),
                 brokers=broker.bootstrap,
-                prefix=prefix,
+                prefix=f"kill-{secrets.token_hex(4)}-",
                 shops=EVERY,
                 layout={name: (name,) for name in EVERY},
             )
         )
         pool = stack.enter_context(ThreadPoolExecutor(len(EVERY)))
-        told: dict[str, tuple[Story, Future[Shop]]] = {}
+        told: Stories = {}
         for stage in reversed(EVERY):
-            story = Story(world, stage)
+            story = Story(world, stage, request.param)
             told[stage] = story, pool.submit(story.tell)
             fed(world, story.shop, APART_S)
         yield told
@@ -139,21 +154,49 @@ def stories(
 
 @pytest.mark.parametrize("stage", EVERY)
 def test_an_incident_ends_resolved_though_this_stage_was_killed_in_its_middle(
-    stage: str, stories: dict[str, tuple[Story, Future[Shop]]], record_property: pytest.Function
+    stage: str, stories: Stories, record_property: Callable[[str, object], None]
 ) -> None:
     """Resolved once, each step once, every request counted, every event kept."""
     story, told = stories[stage]
     shop = told.result()
-    print(stage, story.times)
+    record_property("seconds", story.times)
     story.world.require_proofs(shop)
 
 
-def test_nothing_was_altered_or_refused_in_all_these_kills(
-    stories: dict[str, tuple[Story, Future[Shop]]],
-) -> None:
+def test_nothing_was_altered_or_refused_in_all_these_kills(stories: Stories) -> None:
     """The audit's chain is whole, no event is in it twice, the dead letters are empty."""
-    for _, told in stories.values():
-        told.exception()
-    story, _ = next(iter(stories.values()))
-    story.world.kept.require_whole_audit()
-    proofs.require_no_letters(story.world.witness)
+    assert [told.exception() for _, told in stories.values()] == [None] * len(EVERY)
+    world = stories["audit"][0].world
+    world.kept.require_whole_audit()
+    proofs.require_no_letters(world.witness)
+
+
+@pytest.mark.faults
+def test_the_executor_killed_at_every_step_before_and_after_its_effect(
+    broker: EmbeddedBroker, tmp_path: Path
+) -> None:
+    """An incident for each point; each lives through the kills at the others' too."""
+    points: list[tuple[str, Moment]] = [(step, m) for step in STEPS for m in ("before", "after")]
+    names = [f"{step}-{moment}" for step, moment in points]
+    others = tuple(name for name in EVERY if name not in {INTAKE, "execute"})
+    with running(
+        tmp_path,
+        brokers=broker.bootstrap,
+        prefix=f"steps-{secrets.token_hex(4)}-",
+        shops=names,
+        layout={"intake": (INTAKE,), "others": others, "execute": ("execute",)},
+    ) as world:
+        worker = world.workers["execute"]
+        for name, (step, moment) in zip(names, points, strict=True):
+            held = world.target.hold(f"{name}-shop", step, moment)
+            shop = world.feeder.open(name)
+            world.wait(held.reached.is_set, shop, f"the moment {moment} {step}", REACHED_S)
+            worker.kill()
+            held.released.set()
+            worker.start()
+            worker.wait_until_ready()
+        for shop in list(world.feeder.shops.values()):
+            world.resolve(shop)
+            world.require_proofs(shop)
+        world.kept.require_whole_audit()
+        proofs.require_no_letters(world.witness)
