@@ -13,11 +13,12 @@ from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from agents import budget as budgets
 from agents import load as loads
 from agents.burn import Counts, History
+from agents.forecast_settings import ForecastSettings
 from runbooks.objectives import Objective
 from schemas.budgets import Budget
 from schemas.errors import Rejected
@@ -29,18 +30,6 @@ from schemas.turn import Job, Turn
 HOUR, SIX_HOURS = timedelta(hours=1), timedelta(hours=6)
 SAID_ON = {"opened", "updated", "noisy"}
 FAN_POINTS = 48  # of the chart: what a terminal or a small picture can show
-
-
-class ForecastSettings(BaseModel):
-    """How far ahead, and how often."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    horizon_s: float = Field(default=21_600.0, gt=0, description="of the budget, seconds ahead")
-    refresh_s: float = Field(
-        default=60.0, gt=0, description="an open incident is forecast again after so many seconds"
-    )
-    refit_s: float = Field(default=86_400.0, gt=0, description="a Prophet fit serves so long")
 
 
 class Track(BaseModel):

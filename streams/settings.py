@@ -6,21 +6,23 @@ SENTINEL_KAFKA__BROKERS is `kafka.brokers`. A name that nothing knows is refused
 error that silently changes nothing is worse than none.
 """
 
+import json
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import yaml
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from agents.approve import ApproveSettings
 from agents.correlate import CorrelateSettings
 from agents.detect_settings import DetectSettings
 from agents.explain import ExplainSettings
-from agents.forecast import ForecastSettings
+from agents.forecast_settings import ForecastSettings
 from agents.plan import PlanSettings
 from agents.verify import VerifySettings
 from executors.execute import ExecuteSettings
@@ -42,8 +44,21 @@ PROMISED = {
     "SENTINEL_EXECUTOR_BACKEND": "executor.backend",
     "SENTINEL_EXECUTOR_DRY_RUN": "executor.dry_run",
 }
+# Where people look for a setting, and where it acts
+ALIASES = {"executor.dry_run": "execute.dry_run"}
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+NEVER = FieldInfo(default=object())
 SHIPPED = Path(__file__).parent.parent / "runbooks"
+
+
+class Loader(yaml.SafeLoader):
+    """YAML in which `off` is a word, as in 1.2: the executor's default is called so."""
+
+
+Loader.yaml_implicit_resolvers = {
+    letter: [(tag, pattern) for tag, pattern in pairs if not tag.endswith(":bool")]
+    for letter, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 class Folders(BaseModel):
@@ -86,17 +101,6 @@ class Settings(BaseModel):
     database: DatabaseSettings = DatabaseSettings()
     audit: AuditSettings = AuditSettings()
 
-    @model_validator(mode="before")
-    @classmethod
-    def _dry_run_of_the_executor(cls, data: Any) -> Any:
-        """`executor.dry_run` is where people look for it; runs are where it acts."""
-        executor = data.get("executor") if isinstance(data, dict) else None
-        if not isinstance(executor, dict) or "dry_run" not in executor:
-            return data
-        rest = {name: value for name, value in executor.items() if name != "dry_run"}
-        execute = {"dry_run": executor["dry_run"], **data.get("execute", {})}
-        return {**data, "executor": rest or {"backend": "off"}, "execute": execute}
-
     @property
     def dry_run(self) -> bool:
         """Whether nothing is to be changed, whatever is planned."""
@@ -111,32 +115,49 @@ class Settings(BaseModel):
         if path is None and Path("sentinel.yaml").is_file():
             path = Path("sentinel.yaml")
         document = _read(path, values) if path else {}
+        written: dict[str, str] = {}  # place -> the variable that says it
         for name, value in sorted(values.items()):
             if name.startswith(PREFIX) and name not in APART:
-                _set(document, name, value)
+                place = _place(name)
+                if place in written and values[written[place]] != value:
+                    raise Rejected(f"{written[place]} and {name} are one setting: say it once")
+                written[place] = name
+                _put(document, place, _meant(value), name)
         try:
             return cls.model_validate(document)
         except ValidationError as error:
-            raise Rejected(_said(error, path)) from error
+            raise Rejected(_said(error, path, written)) from error
 
 
 def _read(path: Path, values: Mapping[str, str]) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(path.read_text()) or {}
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader) or {}  # noqa: S506 - a safe one
     except OSError as error:
         raise Rejected(f"{path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise Rejected(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    except (yaml.YAMLError, ValueError) as error:  # the line itself may hold a secret: its number
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line + 1}: " if mark else ""
+        raise Rejected(f"{path}: {line}{getattr(error, 'problem', None) or 'not YAML'}") from error
     if not isinstance(document, dict):
         raise Rejected(f"{path}: a mapping of settings is expected")
-    return {key: _filled(value, values, path) for key, value in document.items()}
+    filled = {str(key): _filled(value, values, path) for key, value in document.items()}
+    for alias, place in ALIASES.items():
+        group, name = alias.split(".")
+        held = filled.get(group)
+        if isinstance(held, dict) and name in held:
+            value = held.pop(name)
+            if not held:
+                del filled[group]
+            if _put(filled, place, value, f"{path}: {alias}") not in (None, value):
+                raise Rejected(f"{path}: {alias} and {place} are one setting: say it once")
+    return filled
 
 
 def _filled(value: Any, values: Mapping[str, str], path: Path) -> Any:
     """The value with every `${VAR}` in a string taken from the environment."""
     match value:
         case dict():
-            return {key: _filled(inner, values, path) for key, inner in value.items()}
+            return {str(key): _filled(inner, values, path) for key, inner in value.items()}
         case list():
             return [_filled(inner, values, path) for inner in value]
         case str():
@@ -150,9 +171,24 @@ def _taken(name: str, values: Mapping[str, str], path: Path) -> str:
     return values[name]
 
 
-def _set(document: dict[str, Any], name: str, value: str) -> None:
-    """Put an environment variable in its place; JSON where a list or a mapping is meant."""
+def _place(name: str) -> str:
+    """Where a variable belongs, dotted."""
     dotted = PROMISED.get(name) or name.removeprefix(PREFIX).lower().replace("__", ".")
+    return ALIASES.get(dotted, dotted)
+
+
+def _meant(value: str) -> Any:
+    """A variable's value: JSON where a list or a mapping is written, else text."""
+    if value.startswith(("[", "{")):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value  # a password may look so
+    return value
+
+
+def _put(document: dict[str, Any], dotted: str, value: Any, name: str) -> Any:
+    """Put a value in its place; what was there before."""
     *way, last = dotted.split(".")
     place = document
     for part in way:
@@ -160,27 +196,46 @@ def _set(document: dict[str, Any], name: str, value: str) -> None:
         if not isinstance(inner, dict):
             raise Rejected(f"{name}: {part} is not a group of settings")
         place = inner
-    place[last] = yaml.safe_load(value) if value[:1] in "[{" else value
+    before = place.get(last)
+    place[last] = value
+    return before
 
 
-def _said(error: ValidationError, path: Path | None) -> str:
-    """The first fault in one line, under the names that the user wrote."""
+def _said(error: ValidationError, path: Path | None, written: Mapping[str, str]) -> str:
+    """The first fault in one line, under the name that the user wrote; never its value."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    variable = f"{PREFIX}{where.upper().replace('.', '__')}"
-    known = "; known here: " + ", ".join(_known(first["loc"])) if _unknown(first) else ""
-    what = "unknown setting" if _unknown(first) else first["msg"]
-    return f"{where} ({variable}{f' or {path}' if path else ''}): {what}{known}"
+    place, models = _walked(first["loc"])
+    where = ".".join(place)
+    variable = written.get(where) or next((n for at, n in written.items() if where in at), "")
+    source = variable or str(path or f"{PREFIX}{where.upper().replace('.', '__')}")
+    what = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        known = sorted({name for model in models for name in model.model_fields})
+        what = f"unknown setting; known here: {', '.join(known)}"
+    elif first["type"].startswith("union_tag"):
+        tags = [model.model_fields["backend"].default for model in models]
+        what = f"backend must be one of {', '.join(map(str, sorted(tags)))}"
+    return f"{where} ({source}): {what}"
 
 
-def _unknown(error: Mapping[str, Any]) -> bool:
-    return bool(error["type"] == "extra_forbidden")
+def _walked(location: tuple[int | str, ...]) -> tuple[list[str], list[type[BaseModel]]]:
+    """A fault's place without the tags of unions, and the models among whose fields it lies."""
+    place: list[str] = []
+    models: list[type[BaseModel]] = [Settings]
+    for part in map(str, location):
+        fields = [m.model_fields[part] for m in models if part in m.model_fields]
+        tagged = [m for m in models if m.model_fields.get("backend", NEVER).default == part]
+        if tagged and len(models) > 1:
+            models = tagged
+            continue
+        place.append(part)
+        if fields:
+            models = [m for field in fields for m in _models(field.annotation)] or models
+    return place, models
 
 
-def _known(place: tuple[int | str, ...]) -> list[str]:
-    """The names that are known beside a wrong one."""
-    model: Any = Settings
-    for part in place[:-1]:
-        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
-        model = field.annotation if field else None
-    return sorted(model.model_fields) if hasattr(model, "model_fields") else []
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The models of a field's type, one for each member of a union."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for inner in get_args(annotation) for m in _models(inner)]

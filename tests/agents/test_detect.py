@@ -112,9 +112,9 @@ def test_series_find_their_rows_again_when_blocks_were_saved_at_different_times(
     few = [canonical("m", {"service": "s", "n": str(n)}) for n in range(250)]
     more = [canonical("m", {"service": "s", "n": str(n)}) for n in range(250, 260)]
     frames = [
-        frame(dict.fromkeys(few, [1.0]), T0),
-        frame(dict.fromkeys(more, [2.0]), T0 + 1000),
-        frame(dict.fromkeys(few + more, [3.0]), T0 + 2000),
+        frame({name: [1.0] for name in few}, T0),
+        frame({name: [2.0] for name in more}, T0 + 1000),
+        frame({name: [3.0] for name in few + more}, T0 + 2000),
     ]
     whole, first, second = new(), new(), new()
     run(whole, iter(frames))
@@ -130,7 +130,7 @@ def test_series_find_their_rows_again_when_blocks_were_saved_at_different_times(
 def test_a_block_that_was_never_saved_keeps_its_number() -> None:
     """What was saved under a number is found under it, or it would be saved twice."""
     names = [canonical("m", {"service": "s", "n": str(n)}) for n in range(300)]
-    frames = [frame(dict.fromkeys(names, [1.0, 2.0]), T0)]
+    frames = [frame({name: [1.0, 2.0] for name in names}, T0)]
     first, second = new(), new()
     run(first, iter(frames))
     second.load(0, {1: first.blocks(0)[1].dump()})

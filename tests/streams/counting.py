@@ -66,7 +66,7 @@ class Count:
         """The incident, whatever its group."""
         return event.incident if isinstance(event, (Rollback, Refusal)) else ""
 
-    def run(self, event: Event, state: Tally | None, now: datetime) -> Turn[Tally]:
+    def run(self, event: Event, state: Tally | None, _now: datetime) -> Turn[Tally]:
         """The count after the message."""
         held = state or Tally()
         match event:
