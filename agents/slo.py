@@ -5,8 +5,9 @@ said (Budget), and the burn alerts are judged: one that fires is an anomaly like
 which clears when none has fired for a while.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ from schemas.frames import Samples, parsed
 VERSION = 1
 EVIDENCE = 60  # buckets
 CLEAR_BUCKETS = 3  # without any alert, in a row: at the edge of a factor alerts come and go
+FORGOTTEN_S = 21_600.0  # a counter that has been silent so long is not waited for
 GRACE = 0.25  # of a bucket: how long the samples of its end may take
 SEVERITY = {"page": Severity.critical, "ticket": Severity.medium}
 
@@ -51,7 +53,7 @@ class Account:
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
         self.width = objective.bucket.total_seconds()
-        self.counters: dict[str, float] = {}  # series -> last value
+        self.counters: dict[str, tuple[float, float]] = {}  # series -> newest sample's time, value
         self.filling: dict[int, list[float]] = {}  # bucket number -> [good, bad, total]
         self.closed = -1  # number of the last bucket that was closed
         self.history = History.empty(objective)
@@ -61,14 +63,19 @@ class Account:
     # ---- counting
 
     def count(self, roles: Sequence[str], series: str, at: float, value: float) -> None:
-        """One sample of a counter (or, where the objective says so, of counts)."""
+        """One sample of a counter (or, where the objective says so, of counts).
+
+        A counter's sample that comes after a newer one is left out: what it tells is in that.
+        """
         amount = value
         if self.objective.counter:
-            last = self.counters.get(series)
-            self.counters[series] = value
-            if last is None:
+            newest, last = self.counters.get(series, (-math.inf, math.nan))
+            if at <= newest:
                 return
-            amount = value - last if value >= last else value
+            self.counters[series] = at, value
+            if math.isnan(last):
+                return
+            amount = value - last if value >= last else value  # less: it began again at zero
         bucket = max(int(at // self.width), self.closed + 1)  # late: the bucket that is open
         filling = self.filling.setdefault(bucket, [0.0, 0.0, 0.0])
         for role in roles:
@@ -87,6 +94,9 @@ class Account:
                 good = max(total - bad, 0.0)
             over.append((bucket, Counts(min(good, total), total)))
             self.closed = bucket
+        silent = [name for name, (at, _) in self.counters.items() if at < now - FORGOTTEN_S]
+        for name in silent:
+            del self.counters[name]
         return over
 
     # ---- saying
@@ -98,8 +108,10 @@ class Account:
         end = start + objective.bucket
         inside = start + objective.bucket / 2
         self.history = self.history.add(objective, inside, counts)
-        budget = self.history.budget(objective, end)
-        judged = judge_all(self.history, objective, end)
+        # At its very end the windows would already hold the next bucket, which is empty.
+        last = end - timedelta(milliseconds=1)
+        budget = self.history.budget(objective, last)
+        judged = judge_all(self.history, objective, last)
         ratio = counts.bad / counts.total if counts.total else 0.0
         self.recent = [*self.recent[-EVIDENCE + 1 :], (end.timestamp(), ratio)]
         event = Budget(
@@ -199,6 +211,7 @@ class Account:
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
         return {
+            "width": self.width,
             "counters": self.counters,
             "filling": {str(number): counts for number, counts in self.filling.items()},
             "closed": self.closed,
@@ -208,10 +221,11 @@ class Account:
         }
 
     def restore(self, data: Mapping[str, Any]) -> None:
-        """Undo `to_dict`."""
-        self.counters = dict(data["counters"])
-        self.filling = {int(number): list(counts) for number, counts in data["filling"].items()}
-        self.closed = data["closed"]
+        """Undo `to_dict`; buckets of another width have other numbers, and are begun anew."""
+        self.counters = {name: (at, value) for name, (at, value) in data["counters"].items()}
+        if data["width"] == self.width:
+            self.filling = {int(number): list(held) for number, held in data["filling"].items()}
+            self.closed = data["closed"]
         self.history = History.from_dict(self.objective, data["history"])
         self.burning = msgspec.convert(data["burning"], Burning | None)
         self.recent = [(at, ratio) for at, ratio in data["recent"]]
