@@ -21,6 +21,10 @@ settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
+# A shell that starts us in the background has SIGINT ignored, and so would all that we start:
+# a handler of our own is not inherited, the default is.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 OPA = Path(__file__).parent.parent / "deploy" / "dev" / "opa.sh"
 BUILDING = pytest.StashKey[subprocess.Popen[bytes]]()
 

@@ -245,7 +245,9 @@ def test_prophet_fits_four_days_and_beats_yesterdays_value(
     naive = means[3 * DAY : 4 * DAY]
     assert np.abs(ahead - truth).mean() < 0.9 * np.abs(naive - truth).mean()
     assert np.isnan(fit.at(FIRST + 5 * DAY))
-    assert not [record for record in caplog.records if record.levelno >= logging.INFO]
+    said = [record for record in caplog.records if record.levelno >= logging.INFO]
+    # On a machine's first use matplotlib, which Prophet imports, says that it lists the fonts.
+    assert not [record for record in said if not record.name.startswith("matplotlib")]
     assert capfd.readouterr() == ("", "")
     again = ProphetFit(**{**fit._asdict(), "expected": tuple(json.loads(json.dumps(fit.expected)))})
     assert again == fit

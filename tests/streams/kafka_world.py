@@ -48,7 +48,10 @@ def put(
     headers: dict[str, str] | None = None,
 ) -> list[tuple[int, int]]:
     """Write records; partition and offset of each."""
-    producer = Producer(kafka.confluent() | {"linger.ms": 5, "message.max.bytes": 10_000_000})
+    producer = Producer(  # idempotent: a batch that is sent again must not overtake another
+        kafka.confluent()
+        | {"linger.ms": 5, "message.max.bytes": 10_000_000, "enable.idempotence": True}
+    )
     places: list[tuple[int, int]] = [(-1, -1)] * len(values)
 
     def delivered(error: KafkaError | None, message: Any, number: int) -> None:

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -103,9 +104,17 @@ def require_exactly(found: list[Row], events: int) -> None:
         assert own == sorted(own)
 
 
+def listens(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it handles SIGTERM by now: one that is still starting would just be ended by it."""
+    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    caught = next(line for line in lines if line.startswith("SigCgt:")).split()[1]
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+
 def require_good_end(*workers: subprocess.Popen[bytes]) -> None:
     """Workers that are asked to stop do, and have nothing to complain of."""
     for process in workers:
+        until(lambda p=process: listens(p))  # type: ignore[misc] # what mypy cannot infer of it
         assert process.poll() is None, said(process)
         process.terminate()
     for process in workers:
