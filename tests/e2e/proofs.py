@@ -6,22 +6,29 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from agents.detect import Detect
+from agents.slo import Slo
 from schemas.anomalies import Anomaly
 from schemas.budgets import Budget
 from schemas.event import Event
 from schemas.forecasts import Forecast
+from schemas.frames import read_samples
 from schemas.incidents import Incident
 from schemas.operations import DeadLetter
 from schemas.outcomes import Outcome, Report
 from schemas.plans import Approved, Decision, Plan, Refusal
 from schemas.results import StepResult
-from schemas.topics import BY_EVENT
+from schemas.topics import BY_EVENT, SAMPLES
 from sinks.audit import verify
+from streams import parts
+from streams.connection import KafkaSettings
 from streams.pipeline import RECORD
+from streams.settings import Settings
 from tests.e2e.events import Counted, Shop
 from tests.e2e.site import RUNBOOK
 from tests.e2e.target import STEPS, Effect, Target
 from tests.e2e.witness import Witness
+from tests.streams.kafka_world import records
 
 KEPT: tuple[type[Event], ...] = tuple(kind for kind, topic in BY_EVENT.items() if topic in RECORD)
 STEP = [("precheck", "started"), ("precheck", "succeeded"), ("do", "started"), ("do", "succeeded")]
@@ -172,6 +179,20 @@ def require_kept(witness: Witness, kept: Kept, shop: Shop) -> None:
 
     witness.wait(all_kept, 30, f"{shop.name}: every event in database and audit")
     assert kept.status(incident) == "resolved"
+
+
+def require_as_never_killed(witness: Witness, kafka: KafkaSettings, settings: Settings) -> None:
+    """Detect and SLO said exactly what they say of the same frames when nobody kills them."""
+    groups = parts.groups(settings)
+    detect = Detect(settings.detect, groups)
+    slo = Slo(parts.objectives(settings), groups)
+    expected: set[str] = set()
+    for message in records(kafka, SAMPLES):
+        frame, place = read_samples(message.value()), (message.partition(), message.offset())
+        expected |= {event.id for event in (*detect.feed(frame, *place), *slo.feed(frame, *place))}
+    witness.wait(
+        lambda: witness.ids(Anomaly, Budget) == expected, 30, "what an unkilled worker says"
+    )
 
 
 def require_no_letters(witness: Witness) -> None:

@@ -164,11 +164,12 @@ def test_an_incident_ends_resolved_though_this_stage_was_killed_in_its_middle(
 
 
 def test_nothing_was_altered_or_refused_in_all_these_kills(stories: Stories) -> None:
-    """The audit's chain is whole, no event is in it twice, the dead letters are empty."""
+    """The audit is whole, the dead letters are empty, the models are as if nobody had died."""
     assert [told.exception() for _, told in stories.values()] == [None] * len(EVERY)
     world = stories["audit"][0].world
     world.kept.require_whole_audit()
     proofs.require_no_letters(world.witness)
+    proofs.require_as_never_killed(world.witness, world.kafka, world.settings)
 
 
 @pytest.mark.faults

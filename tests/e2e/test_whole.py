@@ -3,6 +3,7 @@
 import secrets
 from collections import Counter
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 
@@ -42,6 +43,8 @@ POISON: dict[str, tuple[bytes | None, str]] = {  # a record's value and its sche
     "another event": (b'{"id": "x"}', "outcome/1"),
     "nothing": (None, "result/1"),
 }
+
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 pytestmark = pytest.mark.broker
 
@@ -93,6 +96,12 @@ def poison(kafka: KafkaSettings) -> Counter[tuple[str, str]]:
     return expected
 
 
+def _alike(copies: list[Record]) -> bool:
+    """Whether copies say the same. A stage that remembers nothing says it again, later."""
+    said = [record.event.model_copy(update={"at": NEVER}) for record in copies if record.event]
+    return all(event == said[0] for event in said)
+
+
 def _kinds(topic: Topic) -> int:
     return len(POISON) if topic in READ else 1
 
@@ -127,7 +136,7 @@ def test_poison_and_repeats_change_nothing(broker: EmbeddedBroker, tmp_path: Pat
         assert letters() == expected
         copies = list(repeated(world.witness.records()))
         assert len(copies) > len(READ)
-        assert all(len({record.value for record in same}) == 1 for same in copies)
+        assert [same for same in copies if not _alike(same)] == []
 
 
 def test_a_fault_in_the_data_ends_as_a_verified_and_reported_fix(

@@ -41,8 +41,9 @@ def run_is_over(world: World, shop: Shop) -> bool:
 def settled(world: World) -> bool:
     """Whether the zombie has ended, or both workers are in the group."""
     group = f"{world.kafka.prefix}execute"
-    described = AdminClient(world.kafka.confluent()).describe_consumer_groups([group])
-    return not world.workers["first"].running or len(described[group].result().members) == 2
+    admin = AdminClient(world.kafka.confluent())  # a name of its own: its requests end with it
+    members = admin.describe_consumer_groups([group])[group].result(10).members
+    return not world.workers["first"].running or len(members) == 2
 
 
 def test_a_worker_that_wakes_up_after_another_took_over_executes_nothing_twice(

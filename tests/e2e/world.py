@@ -21,12 +21,17 @@ RESOLVED_S = 90.0  # an incident takes about 12 s; longer when everything is kil
 class World:
     """What a test has in its hands."""
 
-    kafka: KafkaSettings
+    settings: Settings
     target: Target
     feeder: Feeder
     witness: Witness
     workers: Workers
     kept: proofs.Kept
+
+    @property
+    def kafka(self) -> KafkaSettings:
+        """How to reach the broker."""
+        return self.settings.kafka
 
     def wait(self, condition: Callable[[], bool], shop: Shop, what: str, seconds: float) -> None:
         """Wait for something of a shop. Raises AssertionError with how far it has come."""
@@ -69,12 +74,13 @@ def running(
     """
     with serving() as target:
         path = site.build(folder, brokers=brokers, prefix=prefix, target=target.url, shops=shops)
-        kafka = Settings.load({}, path).kafka
+        settings = Settings.load({}, path)
+        kafka = settings.kafka
         assert not create(kafka).differing
         with (
             Workers(layout, path, folder / "logs", later=later) as workers,
             Witness(kafka, heard) as witness,
             Feeder(kafka, target.repaired, copies=copies) as feeder,
         ):
-            yield World(kafka, target, feeder, witness, workers, proofs.Kept(folder))
+            yield World(settings, target, feeder, witness, workers, proofs.Kept(folder))
             workers.require_alive()
