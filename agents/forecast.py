@@ -1,15 +1,20 @@
 """Forecast: what an incident will do to the budget, and where load goes, if nobody acts.
 
 Every closed bucket of an objective moves its filters and its load history. When an incident
-opens or changes, the objective of its services that burns fastest is forecast; while it stays
-open, again every `refresh_s`. Prophet is fitted beside the stream, in a process of its own.
+opens or changes, the objective of its services that burns fastest is forecast; while it is
+open and not quiet, again every `refresh_s`. Prophet is fitted beside the stream, in a process
+of its own.
 """
 
 import asyncio
+import os
+import signal
+import threading
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from datetime import datetime, timedelta
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Any
 
 import numpy as np
@@ -21,8 +26,8 @@ from agents.burn import Counts, History
 from agents.forecast_settings import ForecastSettings
 from runbooks.objectives import Objective
 from schemas.budgets import Budget
-from schemas.errors import Rejected
-from schemas.event import Event
+from schemas.errors import Rejected, Unavailable
+from schemas.event import Event, derive
 from schemas.forecasts import BudgetForecast, Eta, Forecast, LoadFit, LoadForecast
 from schemas.incidents import Incident
 from schemas.turn import Job, Turn
@@ -63,7 +68,7 @@ class Foresee:
     def __init__(self, settings: ForecastSettings, objectives: Sequence[Objective]) -> None:
         self._settings = settings
         self._objectives = {objective.name: objective for objective in objectives}
-        self._pool: ProcessPoolExecutor | None = None
+        self._one_at_a_time = asyncio.Lock()
 
     def key(self, event: Event) -> str:
         """The group."""
@@ -93,7 +98,8 @@ class Foresee:
         said = tuple(
             self._forecast(incident, outlook, event.id, now)
             for incident in outlook.open.values()
-            if event.service in incident.services
+            if incident.quiet_since is None
+            and track in self._near(incident, outlook)
             and outlook.said.get(incident.incident, due) <= due
         )
         return Turn(_told(outlook, said, now), said)
@@ -143,9 +149,7 @@ class Foresee:
         return Turn(_told(outlook, said_now, now), said_now)
 
     def _forecast(self, incident: Incident, outlook: Outlook, seed: str, now: datetime) -> Forecast:
-        known = [t for n, t in sorted(outlook.tracks.items()) if n in self._objectives]
-        own = [track for track in known if track.latest.service in incident.services]
-        tracks = own or known  # else those of the services that it hangs together with
+        tracks = self._near(incident, outlook)
         if not tracks:
             services = ", ".join(incident.services)
             reason = f"no objective near {services} has closed a bucket yet"
@@ -156,9 +160,14 @@ class Foresee:
             load = LoadForecast(verdict="not enough data", reason=reason)
         else:
             track = max(tracks, key=lambda t: t.latest.burn)
-            budget = self._budget(track, np.random.default_rng(int(seed[:16] or "0", 16)))
+            budget = self._budget(track, np.random.default_rng(int(derive("forecast", seed), 16)))
             load = _load(loads.LoadState.from_dict(track.load), _rate(track))
         return Forecast(at=now, group=incident.group, incident=incident, budget=budget, load=load)
+
+    def _near(self, incident: Incident, outlook: Outlook) -> list[Track]:
+        """The objectives of its services, else of those that it hangs together with."""
+        known = [t for n, t in sorted(outlook.tracks.items()) if n in self._objectives]
+        return [t for t in known if t.latest.service in incident.services] or known
 
     def _budget(self, track: Track, rng: np.random.Generator) -> BudgetForecast:
         latest = track.latest
@@ -206,16 +215,23 @@ class Foresee:
                 yield Job(f"fit/{name}/{day}", track.latest.id, track.latest.trace, track)
 
     async def act(self, job: Job) -> AsyncIterator[Event]:
-        """Fit Prophet in a process of its own: its import alone would stall the stream."""
+        """Fit Prophet in a process of its own: its import alone would stall the stream.
+
+        Raises Unavailable when that process dies: it is the first to go where memory is short.
+        """
         track: Track = job.payload
         past = loads.LoadState.from_dict(track.load).past()
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-        running = asyncio.get_running_loop().run_in_executor(self._pool, loads.fit_prophet, past)
-        try:
-            fit = await running
-        except Rejected:  # history with holes: the profile serves until there is more
-            return
+        async with self._one_at_a_time:
+            pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=_belong)
+            try:
+                loop = asyncio.get_running_loop()
+                fit = await loop.run_in_executor(pool, loads.fit_prophet, past)
+            except BrokenProcessPool as error:
+                raise Unavailable("the process that fits the load forecast died") from error
+            except Rejected:  # history with holes: the profile serves until there is more
+                return
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
         yield LoadFit(
             at=track.latest.at,
             group=track.latest.group,
@@ -226,6 +242,19 @@ class Foresee:
             expected=fit.expected,
             fitted_on=fit.fitted_on,
         )
+
+
+def _belong() -> None:
+    """In the fitting process: end with its parent, however that ends, and leave Ctrl-C to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+
+
+def _follow(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def _told(outlook: Outlook, said: Sequence[Forecast], now: datetime) -> Outlook:

@@ -73,14 +73,19 @@ class Topology(BaseModel):
 def load_topology(path: Path) -> Topology:
     """The topology in a YAML file. Raises Rejected with file and place for a bad one."""
     try:
-        document = yaml.safe_load(path.read_text()) or {}
+        document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except OSError as error:
         raise Rejected(f"{path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8
         raise Rejected(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(document, dict):
+        raise Rejected(f"{path}: a mapping of services is expected")
     try:
         return Topology.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise Rejected(f"{path}: {where}: {first['msg']}") from error
+        where, what = ".".join(map(str, first["loc"])), first["msg"]
+        if first["type"] == "extra_forbidden":
+            known = Topology if len(first["loc"]) == 1 else Service
+            what = f"unknown key; known here: {', '.join(known.model_fields)}"
+        raise Rejected(f"{path}: {where}: {what}") from error
