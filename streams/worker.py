@@ -7,6 +7,7 @@ it (`sentinel up`, systemd, Kubernetes) starts it again; what was not acknowledg
 import asyncio
 import logging
 import signal
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,9 +17,9 @@ from typing import Any, Protocol
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from schemas.errors import SentinelError, Unavailable
+from schemas.errors import Rejected, SentinelError, Unavailable
 from streams.clock import Clock
-from streams.cluster import quiet
+from streams.cluster import PATIENCE_S, quiet
 from streams.columns import ColumnShell
 from streams.kafka import Shell
 from streams.keeping import SinkShell
@@ -28,7 +29,9 @@ from streams.topics import replication
 
 log = logging.getLogger(__name__)
 STUCK_S = 120.0  # joining a group and recovering tables takes seconds; then start over
+PAUSES = (0.5, 0.5, 1.0, 0.0)  # seconds: not every broker has heard yet of a topic just made
 STOP_S = 15.0  # a batch under way is given 4, the last saves 2
+GIVE_UP_S = 3.0  # Faust, stopped while it starts, may wait for a thread that never came up
 
 
 class Running(Protocol):
@@ -73,7 +76,7 @@ async def run(
     stopping: asyncio.Future[None] = loop.create_future()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, _stop_once, stopping)
-    settings = await asyncio.to_thread(_replicated, settings)
+    settings = await asyncio.to_thread(_fitted, settings, stages)
     running: dict[str, Running] = {stage.name: shell(stage, settings) for stage in stages}
     if clock:
         running["clock"] = Clock(settings.kafka, now=utc_now)
@@ -87,7 +90,10 @@ async def run(
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     finally:
         starting.cancel()
-        await asyncio.gather(*(_stop(name, one) for name, one in running.items()))
+        await asyncio.wait({starting})
+        up = not starting.cancelled() and starting.exception() is None
+        patience = STOP_S if up else GIVE_UP_S
+        await asyncio.gather(*(_stop(name, one, patience) for name, one in running.items()))
     for name, one in running.items():
         if one.failed.done() and (error := one.failed.exception()):
             raise said(name, error) from error
@@ -103,13 +109,25 @@ def said(name: str, error: BaseException) -> SentinelError:
     return SentinelError(f"{name}: {type(error).__name__}: {line}{where}")
 
 
-def _replicated(settings: Settings) -> Settings:
-    """Changelogs get as many copies as the topics. Raises Unavailable when Kafka is away."""
+def _fitted(settings: Settings, stages: Sequence[Stage]) -> Settings:
+    """The settings as this cluster needs them: changelogs get as many copies as the topics.
+
+    Raises Unavailable when Kafka is away, Rejected when a topic that is read is not there.
+    """
     kafka = settings.kafka
+    admin = AdminClient(quiet(kafka))
+    wanted = {kafka.topic(topic) for stage in stages for topic in stage.source}
     try:
-        copies = replication(AdminClient(quiet(kafka)), kafka)
+        for pause in PAUSES:
+            missing = wanted - admin.list_topics(timeout=PATIENCE_S).topics.keys()
+            if not missing:
+                break
+            time.sleep(pause)
+        copies = replication(admin, kafka)
     except KafkaException as error:
         raise Unavailable(f"Kafka at {kafka.brokers}: {error.args[0].str()}") from error
+    if missing:
+        raise Rejected(f"no topic {', '.join(sorted(missing))}: run `sentinel topics create`")
     return settings.model_copy(update={"kafka": kafka.model_copy(update={"replication": copies})})
 
 
@@ -119,12 +137,20 @@ def _stop_once(stopping: asyncio.Future[None]) -> None:
 
 
 async def _start(running: Mapping[str, Running]) -> None:
-    starts = [asyncio.ensure_future(_started(name, one)) for name, one in running.items()]
+    starts = {asyncio.ensure_future(_started(name, one)): name for name, one in running.items()}
     try:
-        await asyncio.wait_for(asyncio.gather(*starts), STUCK_S)
-    except TimeoutError as error:
-        late = ", ".join(n for n, start in zip(running, starts, strict=True) if start.cancelled())
-        raise Unavailable(f"{late} did not join within {STUCK_S:g} s: is Kafka well?") from error
+        done, late = await asyncio.wait(
+            starts, timeout=STUCK_S, return_when=asyncio.FIRST_EXCEPTION
+        )
+    finally:
+        for start in starts:
+            start.cancel()
+        await asyncio.wait(starts)
+    for start in done:
+        start.result()
+    if late:
+        names = ", ".join(starts[start] for start in late)
+        raise Unavailable(f"{names} did not join within {STUCK_S:g} s: is Kafka well?")
 
 
 async def _started(name: str, one: Running) -> None:
@@ -134,8 +160,8 @@ async def _started(name: str, one: Running) -> None:
         raise said(name, error) from error
 
 
-async def _stop(name: str, one: Running) -> None:
+async def _stop(name: str, one: Running, patience: float) -> None:
     try:
-        await asyncio.wait_for(one.stop(), STOP_S)
+        await asyncio.wait_for(one.stop(), patience)
     except TimeoutError:
-        log.warning("%s did not stop within %g s: what it has not said is read again", name, STOP_S)
+        log.warning("%s did not stop within %g s: it is left to its group", name, patience)
