@@ -31,7 +31,7 @@ from tests.e2e.world import RESOLVED_S, World, running
 REACHED_S = 60.0  # an incident comes to its last stage in ten seconds
 APART_S = 8  # of fed data, a second: how far behind the next incident is
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]  # starts 14 processes, on two cores
 
 Wait = Callable[[World, Shop], None]
 
