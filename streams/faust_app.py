@@ -42,7 +42,7 @@ CHANGELOG = {
 # hear of, a silent Kafka, a rebalance without end, a crash inside, is told by `Member`.
 logging.getLogger("faust").setLevel(logging.WARNING)
 logging.getLogger("mode").setLevel(logging.WARNING)
-for _loud in ("aiokafka", "faust.app", "faust.tables", "faust.transport", __name__):
+for _loud in ("aiokafka", "faust.app", "faust.tables", "faust.transport", "mode.timers", __name__):
     logging.getLogger(_loud).setLevel(logging.CRITICAL)
 
 

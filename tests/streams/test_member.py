@@ -196,6 +196,35 @@ def test_a_changelog_whose_end_never_comes_stops_the_worker(kafka: KafkaSettings
     asyncio.run(scene())
 
 
+@pytest.mark.faults
+def test_a_kafka_that_goes_away_and_comes_back_is_told_twice_and_costs_nothing(
+    topic_prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Killed for longer than a session lasts."""
+
+    async def scene(broker: EmbeddedBroker, kafka: KafkaSettings, witness: Witness) -> None:
+        async with running(kafka):
+            tell(kafka, ROLLBACKS, [asked("a", str(n)) for n in range(5)])
+            await eventually(lambda: len(witness.events()) == 5)
+            broker.kill(1)
+            await eventually(lambda: len(caplog.messages) == 1)
+            await asyncio.to_thread(broker.restart, 1)
+            await eventually(lambda: len(caplog.messages) == 2)
+        with Witness(kafka) as again:
+            async with running(kafka):
+                tell(kafka, ROLLBACKS, [asked("a", str(n)) for n in range(5, 10)])
+                await eventually(lambda: len(again.totals().get("a", ())) == 10)
+                assert again.totals() == {"a": [f"{n} {n - 1}" for n in range(1, 11)]}
+
+    with EmbeddedBroker() as broker, caplog.at_level(logging.WARNING):
+        kafka = made(broker.bootstrap, topic_prefix)
+        with Witness(kafka) as witness:
+            asyncio.run(scene(broker, kafka, witness))
+    away, back = caplog.messages
+    assert away.startswith("count: Kafka has been silent for ")
+    assert back == "count: Kafka answers again"
+
+
 def test_topics_with_other_numbers_of_partitions_are_refused(
     broker: EmbeddedBroker, topic_prefix: str
 ) -> None:
