@@ -168,8 +168,7 @@ class ExactlyOnce:
             return {}
         fresh = self._fresh(polled)
         if fresh and not self._began:
-            self._producer.begin_transaction()
-            self._began = time.monotonic()
+            self._begin()
         return fresh
 
     def produce(
@@ -191,7 +190,7 @@ class ExactlyOnce:
                 self._still_trying("write")
                 self._producer.poll(0.1)
             except KafkaException as error:
-                if not self._abortable(error) and not error.args[0].fatal():
+                if not self._abortable(error) and not _hopeless(error.args[0]):
                     raise
                 self._rewind = True  # the commit will find out and abort
                 return
@@ -225,6 +224,15 @@ class ExactlyOnce:
             if offset >= 0 and high >= 0:
                 result[topic, partition] = max(0, high - offset)
         return result
+
+    def _begin(self) -> None:
+        # A producer may have been found fenced or broken after its last transaction ended.
+        try:
+            self._insist("begin a transaction", lambda _: self._producer.begin_transaction())
+        except _BrokenError:
+            self._renew()
+            self._producer.begin_transaction()
+        self._began = time.monotonic()
 
     def _fresh(self, polled: list[Any]) -> dict[str, list[Any]]:
         """What is ours and was not read yet; notes how far that is. A hot loop: runs are long."""
@@ -443,6 +451,11 @@ class _AbortError(Exception):
 
 class _BrokenError(Unavailable):
     """The producer is of no more use."""
+
+
+def _hopeless(reason: KafkaError) -> bool:
+    """Whether the producer is fenced or broken; not every call sets the flag."""
+    return reason.fatal() or reason.code() in FENCED | {KafkaError._FATAL}  # noqa: SLF001 - as above
 
 
 def _listed(partitions: list[TopicPartition]) -> str:

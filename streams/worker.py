@@ -138,6 +138,8 @@ def _stop_once(stopping: asyncio.Future[None]) -> None:
 
 async def _start(running: Mapping[str, Running]) -> None:
     starts = {asyncio.ensure_future(_started(name, one)): name for name, one in running.items()}
+    if not starts:  # intake runs beside us, and alone
+        return
     try:
         done, late = await asyncio.wait(
             starts, timeout=STUCK_S, return_when=asyncio.FIRST_EXCEPTION

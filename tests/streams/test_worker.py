@@ -78,6 +78,12 @@ def test_a_signal_while_it_starts_stops_it_too(broker: EmbeddedBroker, topic_pre
 
 
 @pytest.mark.broker
+def test_without_a_stage_it_waits_for_a_signal(broker: EmbeddedBroker, topic_prefix: str) -> None:
+    """Intake alone in a process: this part only hears the signals."""
+    run(settings(made(broker.bootstrap, topic_prefix)), ready=stop)
+
+
+@pytest.mark.broker
 def test_topics_that_are_not_there_are_named(
     broker: EmbeddedBroker, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
