@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from agents.counters import MEMORY, is_counter, rates
-from agents.detect import Block, Detect
+from agents.detect import Detect
 from agents.detect_settings import DetectSettings
+from agents.series_block import Block
 from schemas.anomalies import Anomaly
 from schemas.errors import Rejected
 from schemas.frames import Samples, canonical
