@@ -102,6 +102,8 @@ class Correlate:
         return Turn(state)
 
     def _on_anomaly(self, anomaly: Anomaly, group: Group, now: datetime) -> Turn[Group]:
+        if anomaly.change == "weak":  # no alarm and no life: it neither opens nor disquiets
+            return Turn(_or_none(group))
         signal = _signal(anomaly)
         for index, opened in enumerate(group.open):
             if self._belongs(signal, opened):

@@ -179,7 +179,7 @@ def _views(event: Event, stand: Row) -> Iterable[tuple[str, Row]]:
             yield "incidents", {**_named(event, *names), "closed_at": closed, **stand}
             for anomaly in dict.fromkeys(signal.anomaly for signal in event.signals):
                 yield "incident_anomalies", {"incident": event.incident, "anomaly": anomaly}
-        case Anomaly():
+        case Anomaly() if event.change != "weak":  # a weak one has no life: it is an event alone
             said = ("anomaly", "group", "change", "source", "kind", "service", "series")
             cleared = event.at if event.change == "cleared" else None
             more = _named(event, "severity", "since")

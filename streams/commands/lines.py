@@ -64,7 +64,7 @@ def _(event: Anomaly) -> Said:
     ending = f" ({event.ending})" if event.ending else ""
     return Said(
         f"{event.change}{ending} {event.severity} {event.kind} {event.series}: {event.reason}",
-        QUIET if event.change == "cleared" else BY_SEVERITY[event.severity],
+        QUIET if event.change in {"cleared", "weak"} else BY_SEVERITY[event.severity],
     )
 
 

@@ -62,7 +62,8 @@ def _timeline(story: Story, fault: datetime) -> Table:
 def _moments(story: Story, fault: datetime) -> Iterator[tuple[datetime, str, str]]:
     """What a person would tell of it: when, what, more."""
     yield fault, "fault", "the batch job starts to flood the queue"
-    anomaly = next((a for a in story.of(Anomaly) if a.since >= fault), None)
+    alarms = (a for a in story.of(Anomaly) if a.change != "weak" and a.since >= fault)
+    anomaly = next(alarms, None)
     if anomaly:
         yield anomaly.at, "first anomaly", anomaly.reason
     named: tuple[tuple[str, Event | None, str], ...] = (

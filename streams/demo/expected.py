@@ -72,7 +72,8 @@ def _after_the_fault(seen: Seen) -> str:
 
 
 def _detected(seen: Seen) -> str:
-    alarms = [a for a in seen.story.of(Anomaly) if a.source == "metric"]
+    metrics = (a for a in seen.story.of(Anomaly) if a.source == "metric")
+    alarms = [a for a in metrics if a.change != "weak"]
     return "" if alarms else "no metric was found to be abnormal"
 
 

@@ -136,6 +136,16 @@ def test_weak_evidence_counts_for_nothing_alone() -> None:
     assert out == []
 
 
+def test_a_weak_one_neither_opens_nor_joins_nor_disquiets() -> None:
+    weak = anomaly("w", "queue", change="weak", score=0.9, raw=0.9)
+    out, state = said(*[weak.model_copy(update={"series": f"s-{n}"}) for n in range(9)])
+    assert (out, state) == ([], None)
+    _, opened = said(anomaly("a", severity=Severity.critical, score=4.0, raw=4.0))
+    _, quiet = said(anomaly("a", change="cleared"), state=opened)
+    out, after = said(weak, state=quiet)
+    assert (out, after) == ([], quiet)
+
+
 def test_signs_too_far_apart_are_not_one_fault() -> None:
     _, state = said(anomaly("a"))
     late = NOW + timedelta(seconds=301)

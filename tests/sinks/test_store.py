@@ -16,7 +16,7 @@ from schemas.errors import Rejected, Unavailable
 from schemas.outcomes import Cost, Report
 from sinks.database import Base, opened, translated, upgrade
 from sinks.history import History, causal
-from sinks.store import Document, Store
+from sinks.store import Document, Store, rows_of
 from tests.sinks.conftest import fresh
 from tests.sinks.postgres import Postgres
 from tests.story import START, Script, Stood, fixed
@@ -222,6 +222,14 @@ def test_an_event_without_id_is_refused(store: Store) -> None:
     event = script.incident(0).model_copy(update={"id": ""})
     with pytest.raises(Rejected, match="incident without id"):
         asyncio.run(store.write([(event, Stood("incidents.v1", 0, 0))]))
+
+
+def test_weak_evidence_is_kept_as_an_event_and_has_no_life() -> None:
+    script = Script()
+    script.anomaly(0, change="weak")
+    held = rows_of(script.positions())
+    assert len(held["events"]) == 1
+    assert "anomalies" not in held
 
 
 def test_the_catalogue_keeps_every_version_once(store: Store) -> None:
