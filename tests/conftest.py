@@ -34,10 +34,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("opa") is not None)
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Begin to build it, beside the other tests; those that need it wait for the same build."""
-    wanted = any(item.get_closest_marker("opa") for item in session.items)
-    if wanted and shutil.which("go") and not session.config.option.collectonly:
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Begin to build it, beside the tests of a whole run; those that need it wait for it."""
+    options = session.config.option
+    whole = getattr(options, "numprocesses", None) and "PYTEST_XDIST_WORKER" not in os.environ
+    if whole and shutil.which("go") and not options.collectonly:
         session.config.stash[BUILDING] = subprocess.Popen(
             [OPA], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )

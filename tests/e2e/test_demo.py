@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.broker, pytest.mark.alone, pytest.mark.timeout(400)]
 ENDING_S = 300.0  # of a demo; takes about 90 s
 LEAVING_S = 15.0  # for the last process of a demo that was killed
 
