@@ -26,6 +26,7 @@ from schemas.errors import Rejected
 from schemas.event import derive
 from schemas.plans import Approval
 from schemas.results import Rollback
+from schemas.verdicts import Verdict, Word
 
 PREFIX = "ed25519:"
 READABLE_BY_OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -169,6 +170,34 @@ class Signer:
         )
         signature = self.sign(said.signed_text())
         ident = derive("rollback", signature)
+        return said.model_copy(update={"signature": signature, "id": ident})
+
+    def verdict(
+        self,
+        *,
+        group: str,
+        incident: str,
+        service: str,
+        says: Word,
+        by: str,
+        at: datetime,
+        reason: str = "",
+        undoes: str = "",
+    ) -> Verdict:
+        """A signed word on an incident, or on an earlier one's being taken back."""
+        said = Verdict(
+            at=at,
+            group=group,
+            incident=incident,
+            service=service,
+            says=says,
+            undoes=undoes,
+            by=by,
+            reason=reason,
+            signature="",
+        )
+        signature = self.sign(said.signed_text())
+        ident = derive("verdict", signature)
         return said.model_copy(update={"signature": signature, "id": ident})
 
 

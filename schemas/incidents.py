@@ -27,6 +27,11 @@ class Signal(Record):
     ending: Literal["", "recovered", "adapted", "ended"] = ""
     reason: str
     record: str = Field(description="id of the latest anomaly event, for citation")
+    siblings: int = Field(default=0, ge=0, description="other series of the service")
+    siblings_moved: int = Field(default=0, ge=0, description="the most of them that moved with it")
+    service_score: float | None = Field(
+        default=None, ge=0, le=1, description="the highest of the service's multivariate model"
+    )
 
 
 class Incident(Event):
@@ -49,3 +54,6 @@ class Incident(Event):
     quiet_since: datetime | None = Field(default=None, description="all signals clear since")
     signals: tuple[Signal, ...]
     reason: str = Field(description="why this change, one line")
+    support: str = Field(
+        default="", description="what else moved: '7 of 12 other series of checkout moved'"
+    )

@@ -185,7 +185,7 @@ class Refusal(Event):
     SUBJECT: ClassVar[str] = "refusal"
 
     incident: str
-    of: Literal["approval", "rollback"]
+    of: Literal["approval", "rollback", "verdict"]
     by: str = Field(description="the name as given: it may be false")
     channel: str = ""
     reason: str

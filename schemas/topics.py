@@ -16,6 +16,7 @@ from schemas.operations import DeadLetter, Tick
 from schemas.outcomes import Outcome, Report
 from schemas.plans import Approval, Approved, Decision, Plan, Refusal
 from schemas.results import Rollback, StepResult
+from schemas.verdicts import Bar, Verdict
 
 DAY_MS = 86_400_000
 PARTITIONS = 4  # of every topic that we make; more workers than this would idle
@@ -65,13 +66,16 @@ ROLLBACKS = Topic("rollbacks.v1", Rollback, "group", 90 * DAY_MS)
 REFUSALS = Topic("refusals.v1", Refusal, "group", 90 * DAY_MS)
 OUTCOMES = Topic("outcomes.v1", Outcome, "group", 90 * DAY_MS)
 REPORTS = Topic("reports.v1", Report, "group", 365 * DAY_MS, settings=LARGE)
+VERDICTS = Topic("verdicts.v1", Verdict, "group", 365 * DAY_MS)
+BARS = Topic("bars.v1", Bar, "service", 365 * DAY_MS, compacted=True)
 TICKS = Topic("ticks.v1", Tick, "none, one a partition", DAY_MS // 24)
 DEADLETTERS = Topic("deadletters.v1", DeadLetter, "source topic", 14 * DAY_MS, settings=LARGE)
 
 RAW = (RAW_METRICS, RAW_LOGS, RAW_REMOTE_WRITE)
 CATALOGUE: tuple[Topic, ...] = (
     *RAW, SAMPLES, LOGLINES, ANOMALIES, BUDGETS, INCIDENTS, FORECASTS, FITS, PLANS, DECISIONS,
-    APPROVALS, APPROVED, RESULTS, ROLLBACKS, REFUSALS, OUTCOMES, REPORTS, TICKS, DEADLETTERS,
+    APPROVALS, APPROVED, RESULTS, ROLLBACKS, REFUSALS, OUTCOMES, REPORTS,
+    VERDICTS, BARS, TICKS, DEADLETTERS,
 )  # fmt: skip
 
 BY_EVENT: dict[type[Event], Topic] = {t.event: t for t in CATALOGUE if t.event is not None}
