@@ -16,6 +16,7 @@ from schemas.operations import DeadLetter, Tick
 from schemas.outcomes import Outcome, Report
 from schemas.plans import Approval, Approved, Decision, Plan, Refusal
 from schemas.results import Rollback, StepResult
+from schemas.templates import Template
 from schemas.verdicts import Bar, Verdict
 
 DAY_MS = 86_400_000
@@ -52,6 +53,7 @@ RAW_REMOTE_WRITE = Topic("raw.remote-write", None, "producer's own", 3 * DAY_MS,
 
 SAMPLES = Topic("samples.v1", None, "service", 3 * DAY_MS, settings=LARGE)
 LOGLINES = Topic("loglines.v1", None, "service", 3 * DAY_MS, settings=LARGE)
+TEMPLATES = Topic("templates.v1", Template, "group", 90 * DAY_MS)
 ANOMALIES = Topic("anomalies.v1", Anomaly, "group", 30 * DAY_MS)
 BUDGETS = Topic("budgets.v1", Budget, "group", 30 * DAY_MS)
 INCIDENTS = Topic("incidents.v1", Incident, "group", 90 * DAY_MS)
@@ -73,8 +75,8 @@ DEADLETTERS = Topic("deadletters.v1", DeadLetter, "source topic", 14 * DAY_MS, s
 
 RAW = (RAW_METRICS, RAW_LOGS, RAW_REMOTE_WRITE)
 CATALOGUE: tuple[Topic, ...] = (
-    *RAW, SAMPLES, LOGLINES, ANOMALIES, BUDGETS, INCIDENTS, FORECASTS, FITS, PLANS, DECISIONS,
-    APPROVALS, APPROVED, RESULTS, ROLLBACKS, REFUSALS, OUTCOMES, REPORTS,
+    *RAW, SAMPLES, LOGLINES, TEMPLATES, ANOMALIES, BUDGETS, INCIDENTS, FORECASTS, FITS, PLANS,
+    DECISIONS, APPROVALS, APPROVED, RESULTS, ROLLBACKS, REFUSALS, OUTCOMES, REPORTS,
     VERDICTS, BARS, TICKS, DEADLETTERS,
 )  # fmt: skip
 
