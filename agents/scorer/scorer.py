@@ -15,14 +15,14 @@ from agents.scorer.block import BlockState
 from agents.scorer.domains import count_floor, learn_domains, start_domains
 from agents.scorer.interval import interval, learn_gap
 from agents.scorer.jit import SOURCES, compiled, kept
-from agents.scorer.kind import OF_RESIDUAL, OF_STATISTIC, Kind
+from agents.scorer.kind import NOTHING, OF_RESIDUAL, OF_STATISTIC, Kind
 from agents.scorer.norms import WARM, norm_cubes
 from agents.scorer.profiles import learn_profiles
 from agents.scorer.records import BIN, GATE, MARGIN, records
 from agents.scorer.residuals import X_MEAN_30, residuals, start_means
 from agents.scorer.rest import ALARM, emit
 from agents.scorer.sample import Sample
-from agents.scorer.state import OFFSET, Floats, Singles
+from agents.scorer.state import OFFSET, RESIDUALS, Floats, Singles
 from agents.scorer.surprise import SEASONAL, surprise, threshold
 from schemas.errors import Rejected
 
@@ -34,7 +34,7 @@ NATIVE = 0.9 * BIN  # s: from here on a bin is a sample, and its statistics open
 
 NONE, JITTER, IS_SEASONAL = int(Kind.NONE), int(Kind.JITTER), int(Kind.SEASONAL)
 
-Row = tuple[float, float, float, float, int, int]
+Row = tuple[float, float, float, float, int, int, int]
 
 
 class Scores(NamedTuple):
@@ -46,7 +46,8 @@ class Scores(NamedTuple):
     whichever tells more, less and plus the distance at which that residual alone would be
     alarming; infinite before the first sample. A value may lie inside and still alarm: a level
     that creeps, a restless series. `direction` is 1 up, -1 down, 0 neither (quiet, or restless
-    to both sides), `kind` a `Kind`.
+    to both sides), `kind` a `Kind`, `statistic` what named it: the number of a residual, or 8
+    and more of a record, -1 for none (kind.py has their names).
     """
 
     emitted: Floats
@@ -55,6 +56,7 @@ class Scores(NamedTuple):
     high: Floats
     direction: npt.NDArray[np.int8]
     kind: npt.NDArray[np.int8]
+    statistic: npt.NDArray[np.int8]
 
 
 @compiled
@@ -70,17 +72,17 @@ def _range(
 
 @compiled
 def _verdict(surprised: float, leader: float, which: int, novelty: float, statistic: int) -> Any:
-    """Score, kind and direction; a record names only what no residual finds alarming."""
-    raw, kind, sign = surprised, OF_RESIDUAL[which], leader
+    """Score, kind, direction, statistic; a record names only what no residual finds alarming."""
+    raw, kind, sign, named = surprised, OF_RESIDUAL[which], leader, which
     if abs(novelty) > surprised:
         raw = abs(novelty)
         if surprised < ALARM:
-            kind, sign = OF_STATISTIC[statistic], novelty
+            kind, sign, named = OF_STATISTIC[statistic], novelty, RESIDUALS + statistic
     if raw <= 0:
-        return 0.0, NONE, 0
+        return 0.0, NONE, 0, NOTHING
     if kind == JITTER:
-        return raw, kind, 0
-    return raw, kind, (1 if sign > 0 else -1)
+        return raw, kind, 0, named
+    return raw, kind, (1 if sign > 0 else -1), named
 
 
 @compiled
@@ -90,7 +92,7 @@ def _score(s: Floats, w: Singles, at: float, value: float) -> Row:
     centre, sides = s[X_MEAN_30], norm_cubes(s, 0, floor)
     if not (np.isfinite(value) and abs(at) <= LATEST):
         low, high = _range(t, centre, sides, threshold(interval(s)))
-        return 0.0, 0.0, low, high, 0, NONE
+        return 0.0, 0.0, low, high, 0, NONE, NOTHING
     x = min(max(value, -LARGEST), LARGEST)
     season_sides = norm_cubes(s, SEASONAL, floor)
     gap = 0.0
@@ -110,7 +112,7 @@ def _score(s: Floats, w: Singles, at: float, value: float) -> Row:
     novelty, statistic, tail = records(s, w, sample)
     gate = largest if dt < NATIVE else max(largest, tail)
     novelty = novelty / MARGIN * min(gate / GATE, 1.0)
-    raw, kind, direction = _verdict(surprised, leader, which, novelty, statistic)
+    raw, kind, direction, named = _verdict(surprised, leader, which, novelty, statistic)
     by_hour = seen[SEASONAL] >= WARM and season_sides[0] + season_sides[1] < sides[0] + sides[1]
     if by_hour or (kind == IS_SEASONAL and raw >= ALARM):
         centre, sides = x - u[SEASONAL], season_sides
@@ -119,7 +121,7 @@ def _score(s: Floats, w: Singles, at: float, value: float) -> Row:
     s[LAST_VALUE] = x
     s[SAMPLES] = t + 1.0
     low, high = _range(t, centre, sides, limit)
-    return emitted, raw, low, high, direction, kind
+    return emitted, raw, low, high, direction, kind, named
 
 
 @cache
@@ -135,10 +137,10 @@ def _kernel() -> Any:
         value: Floats,
         scores: Scores,
     ) -> int:
-        emitted, raw, low, high, direction, kind = scores
+        emitted, raw, low, high, direction, kind, named = scores
         for i in range(rows.size):
             row = rows[i]
-            emitted[i], raw[i], low[i], high[i], direction[i], kind[i] = _score(
+            emitted[i], raw[i], low[i], high[i], direction[i], kind[i], named[i] = _score(
                 floats[row], profiles[row], at[i], value[i]
             )
         return sources  # named here so that it is in the key of the cache: see jit.py
@@ -169,6 +171,7 @@ def score_rows(
         np.empty(n),
         np.empty(n),
         np.empty(n),
+        np.empty(n, np.int8),
         np.empty(n, np.int8),
         np.empty(n, np.int8),
     )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agents.scorer.block import BlockState
 from agents.scorer.jit import SOURCES
-from agents.scorer.kind import OF_RESIDUAL, OF_STATISTIC, Kind
+from agents.scorer.kind import NAMED, OF_RESIDUAL, OF_STATISTIC, Kind
 from agents.scorer.scorer import Scores, _kernel, score_rows
 from agents.scorer.state import RESIDUALS, STATISTICS
 from schemas.errors import Rejected
@@ -276,7 +276,7 @@ def test_the_kernel_carries_the_stamp_of_all_sources() -> None:
     block = BlockState(1)
     no_rows, nothing = np.empty(0, np.int32), np.empty(0)
     small = np.empty(0, np.int8)
-    scores = Scores(nothing, nothing, nothing, nothing, small, small)
+    scores = Scores(nothing, nothing, nothing, nothing, small, small, small)
     stamp = _kernel()(block.floats, block.profiles, no_rows, nothing, nothing, scores)
     assert stamp == SOURCES
 
@@ -284,3 +284,5 @@ def test_the_kernel_carries_the_stamp_of_all_sources() -> None:
 def test_every_residual_and_statistic_has_a_name() -> None:
     assert len(OF_RESIDUAL) == RESIDUALS
     assert len(OF_STATISTIC) == STATISTICS
+    assert len(NAMED) == RESIDUALS + STATISTICS
+    assert len({named.name for named in NAMED}) == len(NAMED)
