@@ -7,6 +7,7 @@ whatever is read twice, and an anomaly that is said again has the same id.
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -19,12 +20,15 @@ from agents.scorer.kind import Kind
 from agents.scorer.scorer import Scores, score_rows
 from agents.scorer.severity import severity
 from agents.series_block import EVIDENCE, Block
+from agents.series_index import Place, SeriesIndex
 from agents.watch import Sample, Verdict, Watch, open_watch, step
 from schemas.anomalies import Anomaly
+from schemas.errors import Rejected
 from schemas.event import derive
 from schemas.frames import Samples, parsed
 
 ALARM = 1.0
+NOT_SCORED, LEFT_OUT = -1, -2  # instead of a block's number
 
 
 class _Share(NamedTuple):
@@ -42,37 +46,49 @@ class Detect:
     def __init__(self, settings: DetectSettings, groups: Mapping[str, str]) -> None:
         self.settings = settings
         self._groups = groups
-        self._excluded = re.compile(settings.exclude) if settings.exclude else None
-        self._blocks: dict[int, list[Block]] = {}  # by partition
-        self._rows: dict[int, dict[str, tuple[int, int] | None]] = {}
-        self._filling: dict[int, int] = {}  # first block with room, by partition
+        exclude = re.compile(settings.exclude) if settings.exclude else None
+        self._excluded = lru_cache(65_536)(lambda m: bool(exclude and exclude.search(m)))
+        self._indexes: dict[int, SeriesIndex] = {}  # by partition
         self.left_out = 0  # samples of series beyond max_series
-        self.series = 0
 
     # ---- what the shell keeps
 
+    @property
+    def series(self) -> int:
+        """How many series have a row, in all partitions."""
+        return sum(map(len, self._indexes.values()))
+
+    def index(self, partition: int) -> SeriesIndex:
+        """Where the partition's series are."""
+        if partition not in self._indexes:
+            self._indexes[partition] = SeriesIndex(
+                idle_s=self.settings.idle_s, forget_s=self.settings.forget_s
+            )
+        return self._indexes[partition]
+
     def blocks(self, partition: int) -> list[Block]:
         """The partition's blocks, in the order in which they were made."""
-        return self._blocks.setdefault(partition, [])
+        return self.index(partition).blocks
 
-    def load(self, partition: int, saved: Mapping[int, bytes]) -> None:
-        """Take a partition up from its saved blocks, by number."""
+    def load(self, partition: int, saved: Mapping[int, bytes]) -> list[str]:
+        """Take a partition up from its saved blocks, by number; what had to begin anew.
+
+        `saved` must go on giving what was saved last: what is put away is read from it again.
+        Raises Rejected, naming the block, for one that cannot be read.
+        """
         self.drop(partition)
-        count = max(saved, default=-1) + 1
-        blocks = [Block.load(saved[n]) if n in saved else Block() for n in range(count)]
-        self._blocks[partition] = blocks
-        self._rows[partition] = {
-            name: (number, row)
-            for number, block in enumerate(blocks)
-            for row, name in enumerate(block.names)
-        }
-        self.series += sum(len(block.names) for block in blocks)
+        reset = self.settings.reset_damaged
+        try:
+            return self.index(partition).load(saved, reset_damaged=reset)
+        except Rejected as error:
+            raise Rejected(
+                f"of the state of partition {partition}, {error}: run the version that wrote it,"
+                " or set detect.reset_damaged to learn its series anew"
+            ) from error
 
     def drop(self, partition: int) -> None:
         """Forget a partition that another worker has now."""
-        self.series -= sum(len(block.names) for block in self._blocks.pop(partition, []))
-        self._rows.pop(partition, None)
-        self._filling.pop(partition, None)
+        self._indexes.pop(partition, None)
 
     # ---- what a frame does
 
@@ -80,60 +96,55 @@ class Detect:
         """Score and learn a frame; the anomalies that it opens, updates and clears."""
         said: list[Anomaly] = []
         cause = f"samples/{partition}/{offset}"
-        for share in self._shares(samples, partition):
+        if not len(samples):
+            return said
+        now = float(samples.at.max()) / 1000
+        index = self.index(partition)
+        for share in self._shares(samples, index, offset, now):
             block = share.block
-            if offset <= block.included:
-                continue
+            block.hear(share.rows, now, now - self.settings.forget_s)
             value = rates(block.memory, block.counter, share.rows, share.at, share.value)
             scores = score_rows(block.state, share.rows, share.at, value)
             said += self._judged(share, value, scores, cause)
             block.included, block.changed = offset, True
-        if len(samples):
-            said += self._ended(partition, float(samples.at.max()) / 1000, cause)
-        for block in self.blocks(partition):
-            if not block.changed:  # nothing of it was in the frame: it includes it as it is
-                block.included = max(block.included, offset)
+        said += self._ended(partition, now, cause)
+        index.sweep(now)
         return said
 
-    def _shares(self, samples: Samples, partition: int) -> Iterator[_Share]:
-        places = [self._place(name, partition) for name in samples.names]
-        number = np.array([-1 if p is None else p[0] for p in places], np.int32)[samples.code]
-        row = np.array([-1 if p is None else p[1] for p in places], np.int32)[samples.code]
-        at, blocks = samples.at / 1000.0, self.blocks(partition)
-        for index in np.unique(number):
-            if index >= 0:
-                mine = number == index
-                yield _Share(blocks[index], row[mine], at[mine], samples.value[mine])
+    def _shares(
+        self, samples: Samples, index: SeriesIndex, offset: int, now: float
+    ) -> Iterator[_Share]:
+        """What of a frame is each block's, but for blocks that include it already."""
+        places = self._places(samples.names, index, offset, now)
+        number = np.array([place.block for place in places], np.int32)[samples.code]
+        row = np.array([place.row for place in places], np.int32)[samples.code]
+        at = samples.at / 1000.0
+        self.left_out += int(np.count_nonzero(number == LEFT_OUT))
+        for held in np.unique(number).tolist():
+            if held >= 0 and offset > index.blocks[held].included:
+                mine = number == held
+                block = index.in_memory(held)
+                yield _Share(block, row[mine], at[mine], samples.value[mine])
 
-    def _place(self, name: str, partition: int) -> tuple[int, int] | None:
-        """Block number and row of a series; None for one that is not scored."""
-        known = self._rows.setdefault(partition, {})
-        if name in known:
-            return known[name]
-        if self._excluded and self._excluded.search(parsed(name)[0]):
-            known[name] = None
-            return None
-        if self.series >= self.settings.max_series:
-            self.left_out += 1
-            return None
-        number, block = self._with_room(partition)
-        known[name] = place = (number, block.add(name))
-        self.series += 1
-        return place
+    def _places(self, names: list[str], index: SeriesIndex, offset: int, now: float) -> list[Place]:
+        """Block and row of each name."""
+        found = [index.find(name) for name in names]
+        for n, place in enumerate(found):
+            if place is None:
+                found[n] = self._new_place(names[n], index, offset, now, found)
+        return [place for place in found if place is not None]
 
-    def _with_room(self, partition: int) -> tuple[int, Block]:
-        """The first block with room, made if there is none.
-
-        The first, not the last: after a crash a block may come back with fewer series than
-        the later ones knew of, and its series must find their rows again.
-        """
-        blocks, number = self.blocks(partition), self._filling.get(partition, 0)
-        while number < len(blocks) and len(blocks[number].names) >= CAPACITY:
-            number += 1
-        if number == len(blocks):
-            blocks.append(Block())
-        self._filling[partition] = number
-        return number, blocks[number]
+    def _new_place(
+        self, name: str, index: SeriesIndex, offset: int, now: float, spoken: list[Place | None]
+    ) -> Place:
+        known = index.find(name)  # a frame may name a series twice
+        if known is not None:
+            return known
+        if self._excluded(name.partition("{")[0]):
+            return Place(NOT_SCORED, 0)
+        room = self.series < self.settings.max_series
+        place = index.place(name, offset, now, spoken=spoken, room=room)
+        return Place(LEFT_OUT, 0) if place is None else place
 
     def _judged(
         self, share: _Share, value: npt.NDArray[np.float64], scores: Scores, cause: str

@@ -15,7 +15,18 @@ class DetectSettings(BaseModel):
         description="regular expression on the metric's name: series that are not scored",
     )
     max_series: int = Field(
-        default=250_000, ge=1, description="a worker's series; more are counted and left out"
+        default=250_000,
+        ge=1,
+        description="series of one worker, not of the group; more are counted and left out",
+    )
+    idle_s: float = Field(
+        default=3600.0, gt=0, description="a block of series silent so long leaves memory, s"
+    )
+    forget_s: float = Field(
+        default=604_800.0, gt=0, description="a series silent so long is gone for good, s"
+    )
+    reset_damaged: bool = Field(
+        default=False, description="learn anew what cannot be read, instead of stopping"
     )
     save_s: float = Field(
         default=30.0, gt=0, description="seconds in which every changed block is saved once"

@@ -1,100 +1,166 @@
-"""A block of series: what detect knows of them, and its form in the changelog.
+"""A block of series: what detect knows of them in memory.
 
 A block is what is saved at once, with the offset of the last frame that it includes; a frame
-that a block includes already does not touch it again.
+that a block includes already does not touch it again. When all its series have been silent for
+a while its numbers are put away, which leaves their names and when each was heard last, and
+brought back from what was saved when one speaks. A series that has been silent for so long that
+it is gone for good gives its row to the next new one; whether it is gone depends on nothing but
+the block and the frame, so that a replay gives the same rows to the same series.
 """
 
-from typing import Any
+from collections.abc import Container
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
 from agents.counters import MEMORY, is_counter
 from agents.scorer.block import CAPACITY, BlockState
-from agents.watch import Watch
+from agents.series_format import Saved, packed, unpacked
 from schemas.errors import Rejected
-from schemas.frames import parsed
 
-VERSION = 1
+if TYPE_CHECKING:
+    from agents.watch import Watch
+
 EVIDENCE = 60  # points kept a series
-
-
-class _Wire(msgspec.Struct):
-    """A block in the changelog."""
-
-    version: int
-    included: int
-    names: list[str]
-    open: dict[int, Watch]
-    state: bytes
-    memory: bytes
-    ring_at: bytes
-    ring_value: bytes
-    written: bytes
 
 
 class Block:
     """Up to 256 series of one partition: their numbers, last points and open anomalies."""
 
     def __init__(self) -> None:
-        self.state = BlockState(CAPACITY)
         self.names: list[str] = []
-        self.counter = np.zeros(CAPACITY, np.bool_)
-        self.memory = np.zeros((CAPACITY, MEMORY))
-        self.ring_at = np.zeros((CAPACITY, EVIDENCE))
-        self.ring_value = np.zeros((CAPACITY, EVIDENCE), np.float32)
-        self.written = np.zeros(CAPACITY, np.int64)
         self.open: dict[int, Watch] = {}
+        self.heard = np.zeros(CAPACITY)  # newest time of the last frame with the row, epoch s
         self.included = self.saved = -1
         self.changed = False
+        self._longest_silent = 0.0  # not later than the earliest of `heard`
+        self._make_room(CAPACITY)
 
-    def add(self, name: str) -> int:
-        """A row for a new series."""
+    def _make_room(self, rows: int) -> None:
+        self.away = rows == 0
+        self.state = BlockState(rows)
+        self.counter = np.zeros(rows, np.bool_)
+        self.memory = np.zeros((rows, MEMORY))
+        self.ring_at = np.zeros((rows, EVIDENCE))
+        self.ring_value = np.zeros((rows, EVIDENCE), np.float32)
+        self.written = np.zeros(rows, np.int64)
+
+    # ---- rows
+
+    @property
+    def full(self) -> bool:
+        """Whether every row has been given to a series, gone or not."""
+        return len(self.names) >= CAPACITY
+
+    def add(self, name: str, now: float = 0.0) -> int:
+        """The next row, for a new series, heard at `now` (epoch s)."""
         row = self.state.claim()
         self.names.append(name)
-        self.counter[row] = is_counter(parsed(name)[0])
+        self._begin(row, name, now)
         return row
+
+    def _begin(self, row: int, name: str, now: float) -> None:
+        self.counter[row] = is_counter(name.partition("{")[0])
+        self.heard[row] = now
+        self._longest_silent = min(self._longest_silent, now)
+        self.changed = True
+
+    def any_gone(self, before: float) -> bool:
+        """Whether a series was heard last before this time (epoch s)."""
+        if self._longest_silent >= before:
+            return False
+        heard = self.heard[: len(self.names)]
+        self._longest_silent = float(heard.min()) if len(heard) else before
+        return self._longest_silent < before
+
+    def gone(self, before: float, but: Container[int]) -> int | None:
+        """The first row whose series was heard last before this time and is not one of `but`."""
+        silent = np.flatnonzero(self.heard[: len(self.names)] < before).tolist()
+        return next((row for row in silent if row not in but), None)
+
+    def replace(self, row: int, name: str, now: float) -> str:
+        """Give a row to another series, which begins anew; the name of the one before."""
+        before, self.names[row] = self.names[row], name
+        self._forget(row)
+        self._begin(row, name, now)
+        return before
+
+    def _forget(self, row: int) -> None:
+        """What was known of the row's series, but for its name."""
+        self.state.release(row)
+        self.state.taken[row] = True
+        self.memory[row] = self.ring_at[row] = self.ring_value[row] = self.written[row] = 0
+        self.open.pop(row, None)
+
+    def hear(self, rows: npt.NDArray[np.int32], now: float, before: float) -> None:
+        """Note a frame that ends at `now`; what was heard last before `before` begins anew."""
+        if _hear(self.heard, rows, now, before):
+            returned = rows[self.heard[rows] < before]
+            for row in np.unique(returned).tolist():
+                self._forget(row)
+            self.heard[rows] = np.maximum(self.heard[rows], now)
+
+    # ---- in memory and out of it
+
+    def idle(self, before: float) -> bool:
+        """Whether nothing of it was heard since this time, and nothing of it would be lost."""
+        quiet = not (self.away or self.changed or self.open) and self.saved >= 0
+        return quiet and bool(self.heard.max() < before)
+
+    def put_away(self) -> None:
+        """Leave names, and when each was heard; the rest is in what was saved."""
+        self._make_room(0)
+
+    def bring_back(self, raw: bytes) -> None:
+        """Undo `put_away`, from what was saved. Raises Rejected when this is something else."""
+        saved = unpacked(raw)
+        if (saved.included, saved.names) != (self.saved, self.names):
+            raise Rejected(f"holds frames up to {saved.included}, not {self.saved}")
+        self._fill(saved)
+
+    # ---- the form in the changelog
 
     def dump(self) -> bytes:
         """Everything, for the changelog."""
         count = len(self.names)
-        return msgspec.msgpack.encode(
-            _Wire(
-                version=VERSION,
-                included=self.included,
-                names=self.names,
-                open=self.open,
-                state=self.state.to_bytes(),
-                memory=self.memory[:count].tobytes(),
-                ring_at=self.ring_at[:count].tobytes(),
-                ring_value=self.ring_value[:count].tobytes(),
-                written=self.written[:count].tobytes(),
-            )
-        )
+        columns = {name: held[:count].tobytes() for name, held in self._columns().items()}
+        state = self.state.to_bytes()
+        return packed(Saved(self.included, self.names, self.open, state, columns))
 
     @classmethod
     def load(cls, raw: bytes) -> "Block":
-        """Undo `dump`. Raises Rejected for another version or damaged bytes."""
-        try:
-            wire = msgspec.msgpack.decode(raw, type=_Wire)
-        except msgspec.MsgspecError as error:
-            raise Rejected(f"a detect block cannot be read: {error}") from error
-        if wire.version != VERSION:
-            raise Rejected(f"a detect block has version {wire.version}, this reads {VERSION}")
-        block, count = cls(), len(wire.names)
-        block.state = BlockState.from_bytes(wire.state)
-        block.names = wire.names
-        block.counter[:count] = [is_counter(parsed(name)[0]) for name in wire.names]
-        block.memory[:count] = np.frombuffer(wire.memory).reshape(count, MEMORY)
-        block.ring_at[:count] = np.frombuffer(wire.ring_at).reshape(count, EVIDENCE)
-        ring = np.frombuffer(wire.ring_value, np.float32).reshape(count, EVIDENCE)
-        block.ring_value[:count] = ring
-        block.written[:count] = np.frombuffer(wire.written, np.int64)
-        block.open = wire.open
-        block.included = block.saved = wire.included
+        """Undo `dump`. Raises Rejected for a version that has no way here, or damaged bytes."""
+        saved, block = unpacked(raw), cls()
+        block.names, block.open = saved.names, saved.open
+        block._fill(saved)
+        block.included = block.saved = saved.included
         return block
+
+    def _fill(self, saved: Saved) -> None:
+        count = len(saved.names)
+        self._make_room(CAPACITY)
+        try:
+            self.state = BlockState.from_bytes(saved.state)
+            for name, held in self._columns().items():
+                written = np.frombuffer(saved.columns[name], held.dtype)
+                held[:count] = written.reshape(count, *held.shape[1:])
+        except (KeyError, ValueError) as error:
+            raise Rejected(f"its columns do not fit: {error}") from error
+
+    def _columns(self) -> dict[str, npt.NDArray[Any]]:
+        """What there is a number of for each row, beside the scorer's state."""
+        return {
+            "heard": self.heard,
+            "counter": self.counter,
+            "memory": self.memory,
+            "ring_at": self.ring_at,
+            "ring_value": self.ring_value,
+            "written": self.written,
+        }
+
+    # ---- the last points
 
     def remember(
         self,
@@ -111,6 +177,17 @@ class Block:
         order = [i % EVIDENCE for i in range(max(0, written - EVIDENCE), written)]
         at, value = self.ring_at[row, order], self.ring_value[row, order]
         return tuple(at.tolist()), tuple(value.astype(np.float64).tolist())
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator] # numba has no types
+def _hear(heard: Any, rows: Any, now: Any, before: Any) -> bool:
+    """Note that the rows were heard at `now`, unless one comes back from before `before`."""
+    for i in range(rows.size):
+        if heard[rows[i]] < before:
+            return True
+    for i in range(rows.size):
+        heard[rows[i]] = max(heard[rows[i]], now)
+    return False
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator] # numba has no types

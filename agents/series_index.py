@@ -1,0 +1,152 @@
+"""Which block and row each series of a partition has, and which blocks are in memory.
+
+Rows are given to series in the order in which they come, so that a block holds series that were
+born together, of one deployment, and will fall silent together. Placing is a function of the
+frame and the blocks as they were before it: a block that comes back from a crash in a later
+state than the frame that is read again has no room for the frame's series, because those that
+it took are known by their names.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from agents.series_block import Block
+from schemas.errors import Rejected
+
+SHARES = 64  # of the time until a series is gone or idle: how often it is looked for
+
+
+class Place(NamedTuple):
+    """Where a series is."""
+
+    block: int
+    row: int
+
+
+class SeriesIndex:
+    """The blocks of one partition, and the series in them."""
+
+    def __init__(self, *, idle_s: float, forget_s: float) -> None:
+        self.blocks: list[Block] = []
+        self._idle_s, self._forget_s = idle_s, forget_s
+        self._places: dict[str, Place] = {}
+        self._saved: Mapping[int, bytes] = {}
+        self._unused = 0  # the first block that may have a row which nobody ever had
+        self._before = 0.0  # what was heard last before is gone, as of the last look
+        self._gone = 0  # the first block that may have one that is gone
+        self._swept = -1.0
+
+    def __len__(self) -> int:
+        """How many series have a row."""
+        return len(self._places)
+
+    # ---- where they are
+
+    def find(self, name: str) -> Place | None:
+        """The place of a series that has one."""
+        return self._places.get(name)
+
+    def place(
+        self, name: str, offset: int, now: float, *, spoken: Sequence[Place | None], room: bool
+    ) -> Place | None:
+        """A place for a new series that came with frame `offset`, which ends at `now` (epoch s).
+
+        The row of one that is gone, unless it is among the `spoken` of this frame; else, when
+        there is `room` for one more, a row that nobody had. None when there is neither.
+        """
+        place = self._of_one_gone(name, offset, now, spoken)
+        if place is None and room:
+            number = self._with_unused(offset)
+            place = Place(number, self.in_memory(number).add(name, now))
+        if place is not None:
+            self._places[name] = place
+        return place
+
+    def _of_one_gone(
+        self, name: str, offset: int, now: float, spoken: Sequence[Place | None]
+    ) -> Place | None:
+        before = _floor(now, self._forget_s) - self._forget_s
+        if before != self._before:
+            self._before, self._gone = before, 0
+        while self._gone < len(self.blocks) and not self.blocks[self._gone].any_gone(before):
+            self._gone += 1
+        for number, block in enumerate(islice(self.blocks, self._gone, None), self._gone):
+            if block.included >= offset or not block.any_gone(before):
+                continue
+            speaking = {place.row for place in spoken if place and place.block == number}
+            row = block.gone(before, speaking)
+            if row is not None:
+                del self._places[self.in_memory(number).replace(row, name, now)]
+                return Place(number, row)
+        return None
+
+    def _with_unused(self, offset: int) -> int:
+        """The first block with room, made if there is none.
+
+        The first, not the last: after a crash a block may come back with fewer series than
+        the later ones knew of, and its series must find their rows again.
+        """
+        blocks = self.blocks
+        while self._unused < len(blocks) and blocks[self._unused].full:
+            self._unused += 1
+        number = self._unused
+        while number < len(blocks) and (blocks[number].full or blocks[number].included >= offset):
+            number += 1
+        if number == len(blocks):
+            blocks.append(Block())
+        return number
+
+    # ---- in memory and out of it
+
+    def load(self, saved: Mapping[int, bytes], *, reset_damaged: bool) -> list[str]:
+        """Take up what was saved, by number; what is wrong with blocks that are begun anew.
+
+        `saved` is kept: it must go on giving what was saved last of each block. Raises Rejected,
+        naming the block, for one that cannot be read, unless `reset_damaged`.
+        """
+        wrong: list[str] = []
+        self._saved = saved
+        newest = 0.0
+        for number in range(max(saved, default=-1) + 1):
+            block = Block()
+            if number in saved:
+                try:
+                    block = Block.load(saved[number])
+                except Rejected as error:
+                    if not reset_damaged:
+                        raise Rejected(f"block {number} {error}") from error
+                    wrong.append(f"block {number} {error}")
+            self.blocks.append(block)
+            self._places.update((n, Place(number, row)) for row, n in enumerate(block.names))
+            newest = max(newest, float(block.heard.max()))
+            if block.idle(newest - self._idle_s):
+                block.put_away()
+        self.sweep(newest)
+        return wrong
+
+    def in_memory(self, number: int) -> Block:
+        """A block with its numbers, brought back if it was put away."""
+        block = self.blocks[number]
+        if block.away:
+            try:
+                block.bring_back(self._saved[number])
+            except (KeyError, Rejected) as error:
+                raise Rejected(f"block {number} is not what was saved of it: {error}") from error
+        return block
+
+    def sweep(self, now: float) -> None:
+        """Put away what has been idle for long, now and then."""
+        looked = _floor(now, self._idle_s)
+        if looked == self._swept:
+            return
+        self._swept = looked
+        for block in self.blocks:
+            if block.idle(now - self._idle_s):
+                block.put_away()
+
+
+def _floor(now: float, length: float) -> float:
+    """The time, in steps of a share of `length` (s)."""
+    step = length / SHARES
+    return now // step * step
