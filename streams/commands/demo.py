@@ -17,6 +17,7 @@ EXAMPLES = """Examples:
   sentinel demo
   sentinel demo --break-fix --out broken
   sentinel demo --dry-run --json
+  sentinel demo --no-fault --minutes 30
 """
 
 
@@ -35,6 +36,10 @@ def demo(
     no_fault: Annotated[
         bool, typer.Option("--no-fault", help="Normal load only: nothing may be found.")
     ] = False,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="With --no-fault: how long to watch.  [default: 2/3]"),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("demo-out"),
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep the scratch folder: settings, logs, database.")
@@ -52,7 +57,7 @@ def demo(
     and leaves nothing but the report. Exit status 1 when the story was not the expected one.
     """
     from streams.demo.director import Director
-    from streams.demo.mode import Mode, Options
+    from streams.demo.mode import QUIET_MINUTES, Mode, Options
     from streams.demo.screen import Screen, console_for
     from streams.worker import utc_now
 
@@ -62,10 +67,13 @@ def demo(
     if len(chosen) > 1:
         names = " and ".join(f"--{mode.value}" for mode in chosen)
         raise typer.BadParameter(f"{names} are different stories: choose one")
+    if minutes is not None and not no_fault:
+        raise typer.BadParameter("--minutes is how long --no-fault watches: give both")
     for number in ENDS:
         signal.signal(number, _end)
     with Screen(console_for(json=json), clock=utc_now) as screen:
-        options = Options(mode=chosen[0], out=out, keep=keep, port=port)
+        watched = QUIET_MINUTES if minutes is None else minutes
+        options = Options(chosen[0], out, keep, port, watched)
         summary = Director(options, screen, clock=utc_now).run()
     if json:
         sys.stdout.write(summary.model_dump_json(indent=1) + "\n")

@@ -45,7 +45,6 @@ from streams.up import groups
 LEARNED = 170  # samples a series: with fewer no deviation can be told from youth (norms.py)
 LEARN_S = 150.0  # for them; they take 43 s at four a second
 FOLLOW_S = 110.0  # from the fault to the last report; takes about 30 s
-QUIET_S = 40.0  # of normal load in which nothing may be found
 GENERATED = (
     "generated for this run: an objective (95 % of checkouts answered well within 0.4 s, over an "
     "hour that begins now), addresses, keys. As shipped: policies and runbooks, but for "
@@ -161,10 +160,11 @@ class Director:
     def _play(self, watch: Watch, stages: Stages, world: World) -> None:
         started = time.monotonic()
         if self.options.mode is Mode.no_fault:
-            self.screen.phase(f"No fault: nothing may be found in {QUIET_S:g} s")
-            while (passed := time.monotonic() - started) < QUIET_S:
+            quiet_s = self.options.minutes * 60
+            self.screen.phase(f"No fault: nothing may be found in {quiet_s:g} s")
+            while (passed := time.monotonic() - started) < quiet_s:
                 self._listen(watch, stages)
-                self.screen.progress(passed / QUIET_S)
+                self.screen.progress(passed / quiet_s)
             return
         self.screen.phase("The fault: the batch job floods the queue that checkout waits for")
         self._story.fault_at = self.clock()

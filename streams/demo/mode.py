@@ -25,10 +25,14 @@ class Mode(StrEnum):
         return "staging" if self is Mode.manual else "production"
 
 
+QUIET_MINUTES = 2 / 3  # of normal load in which nothing may be found
+
+
 class Options(NamedTuple):
-    """How the demo is run."""
+    """How the demo is run; `minutes` is how long one without a fault watches."""
 
     mode: Mode = Mode.fix
     out: Path = Path("demo-out")
     keep: bool = False
     port: int | None = None
+    minutes: float = QUIET_MINUTES

@@ -96,6 +96,12 @@ class Story:
         return [Point(budget.at.timestamp(), budget.left) for budget in self.of(Budget)]
 
     @property
+    def anomalies(self) -> int:
+        """How many opened; a burning budget is not one of them."""
+        alarms = (a for a in self.of(Anomaly) if a.change == "opened")
+        return len({alarm.anomaly for alarm in alarms if alarm.source != "slo"})
+
+    @property
     def incidents(self) -> list[str]:
         """Distinct incidents, in order."""
         return list(dict.fromkeys(incident.incident for incident in self.of(Incident)))

@@ -52,6 +52,7 @@ class Summary(BaseModel):
     rolled_back: bool
     steps: tuple[Step, ...]
     incidents: int
+    anomalies: int = Field(description="opened by metrics, logs and rules, in the whole run")
     budget_minutes_left: float | None = Field(description="forecast's median at detection")
     budget_minutes_low: float | None = Field(description="5 % of the paths are sooner")
     budget_minutes_high: float | None = Field(description="5 % of the paths are later")
@@ -79,6 +80,7 @@ def summarise(mode: Mode, seen: Seen) -> Summary:
         rolled_back=story.rolled_back,
         steps=tuple(Step(name=step.name, status=step.status) for step in story.steps),
         incidents=len(story.incidents),
+        anomalies=story.anomalies,
         budget_minutes_left=eta.p50 if eta else None,
         budget_minutes_low=eta.p05 if eta else None,
         budget_minutes_high=eta.p95 if eta else None,
