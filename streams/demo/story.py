@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from schemas.anomalies import Anomaly
 from schemas.budgets import Budget
 from schemas.event import Event
 from schemas.forecasts import Forecast

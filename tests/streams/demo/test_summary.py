@@ -10,7 +10,7 @@ from tests.streams.demo.play import fixed, quiet, rolled_back
 
 PROMISED = {
     "outcome", "fault_at", "detected_at", "planned_at", "executed_at", "recovered_at",
-    "rolled_back", "steps", "incidents", "budget_minutes_left", "cost_avoided",
+    "rolled_back", "steps", "incidents", "anomalies", "budget_minutes_left", "cost_avoided",
 }  # fmt: skip
 
 
@@ -22,7 +22,7 @@ def test_a_fix_in_numbers(tmp_path: Path) -> None:
     told = json.loads((tmp_path / "summary.json").read_text())
     assert told.keys() >= PROMISED
     assert told["outcome"] == "resolved"
-    assert told["incidents"] == 1
+    assert (told["incidents"], told["anomalies"]) == (1, 1)
     assert told["budget_minutes_left"] == 41.5
     assert told["cost_avoided"] == 120.5
     assert told["steps"][0] == {"name": "scale-workers", "status": "succeeded"}
