@@ -61,6 +61,23 @@ class Lines(NamedTuple):
     labels: list[str]
 
 
+class CodedLines(NamedTuple):
+    """A frame of log lines as it lies: `services[service[i]]` said line i; so for the others."""
+
+    services: list[str]
+    service: npt.NDArray[np.int32]
+    at: npt.NDArray[np.int64]  # epoch milliseconds, UTC
+    severities: list[str]
+    severity: npt.NDArray[np.int32]
+    text: list[str]
+    labellings: list[str]  # canonical, as one string each
+    labels: npt.NDArray[np.int32]
+
+    def __len__(self) -> int:
+        """How many lines."""
+        return len(self.text)
+
+
 def canonical(metric: str, labels: Mapping[str, str]) -> str:
     r"""The canonical label string of a series.
 
@@ -130,10 +147,10 @@ def write_lines(lines: Lines) -> bytes:
 def read_samples(value: bytes) -> Samples:
     """The samples of a frame. Raises Rejected for anything that is not one."""
     batch = _read(value, SAMPLES)
-    series = batch.column(0)
+    names, code = _coded(batch.column(0))
     return Samples(
-        names=series.dictionary.to_pylist(),
-        code=series.indices.to_numpy(zero_copy_only=False).astype(np.int32, copy=False),
+        names=names,
+        code=code,
         at=batch.column(1).cast(pa.int64()).to_numpy(zero_copy_only=False),
         value=batch.column(2).to_numpy(zero_copy_only=False),
     )
@@ -151,11 +168,35 @@ def read_lines(value: bytes) -> Lines:
     )
 
 
+def read_coded_lines(value: bytes) -> CodedLines:
+    """The log lines of a frame, a string for each different one. Raises Rejected, as above."""
+    batch = _read(value, LINES)
+    services, service = _coded(batch.column(0))
+    severities, severity = _coded(batch.column(2))
+    labellings, labels = _coded(batch.column(4))
+    return CodedLines(
+        services=services,
+        service=service,
+        at=batch.column(1).cast(pa.int64()).to_numpy(zero_copy_only=False),
+        severities=severities,
+        severity=severity,
+        text=batch.column(3).to_pylist(),
+        labellings=labellings,
+        labels=labels,
+    )
+
+
 def rows(lines: Lines) -> Iterable[tuple[str, int, str, str, str]]:
     """The lines one by one: service, epoch ms, severity, text, labels."""
     return zip(
         lines.service, lines.at.tolist(), lines.severity, lines.text, lines.labels, strict=True
     )
+
+
+def _coded(column: Any) -> tuple[list[str], npt.NDArray[np.int32]]:
+    """A dictionary-encoded column: its strings, and which of them each row has."""
+    codes = column.indices.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
+    return column.dictionary.to_pylist(), codes
 
 
 def _written(batch: Any) -> bytes:

@@ -2,21 +2,22 @@
 
 `masked` is for lines that are kept as evidence; `concealed` is the part of it that is about
 words, for signatures, whose numbers are gone already. What is not recognisable by its shape
-or its label cannot be found: a name in a sentence stays. Addresses of machines stay, too:
-without them evidence is worth little.
+or its label cannot be found: a name in a sentence stays. Addresses go, since many are a
+person's; host names stay, without them evidence is worth little.
 """
 
+import ipaddress
 import re
 from collections.abc import Callable
 
 _LABELS = (
-    "passw", "pwd", "passphrase", "secret", "token", "api_key", "apikey", "api-key",
+    "pass", "pwd", "secret", "token", "api_key", "apikey", "api-key",
     "access_key", "accesskey", "access-key", "private_key", "privatekey", "private-key",
     "credential", "authorization", "cookie", "signature", "session_id", "sessionid",
 )  # fmt: skip
 _LABELLED = re.compile(
     r"((?:passw(?:or)?d|passwd|pwd|passphrase|secret|token|(?:api|access|private)[-_]?key"
-    r"|credentials?|cookie|signature|session_?id)[\w-]{0,16}\\?[\"']?\s{0,2}[=:]\s{0,2})"
+    r"|credentials?|cookie|signature|session_?id|\bpass\b)[\w-]{0,16}\\?[\"']?\s{0,2}[=:]\s{0,2})"
     r"(?:\\?\"[^\"\\]*|'[^']*|[^\s\"',;&()\[\]{}<>|]+)",
     re.IGNORECASE,
 )
@@ -36,6 +37,15 @@ _ISSUED = re.compile(  # tokens that say by their beginning who issued them; the
     r"|glpat-[\w-]{20,64}|xox[abeprs]-[\w-]{10,255}|AIza[\w-]{35}|[sr]k_(?:live|test)_\w{16,255}"
     r"|eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?)"
 )
+_ISSUERS = (
+    "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox",
+    "AIza", "k_live_", "k_test_", "eyJ",
+)  # fmt: skip
+_KEY = re.compile(r"(?<![\w/+=-])[A-Za-z0-9/+]{40,4096}={0,2}(?![\w/+=-])")  # base64
+UNBROKEN = 20  # characters between slashes that a key of 40 has somewhere, and a path seldom
+_MARK = re.compile(r"<(?:secret|email|person|phone|account|card|ip)>")
+_IPV4 = re.compile(r"(?<![\w.-])(?:\d{1,3}\.){3}\d{1,3}(?![\w-]|\.\d)")
+_IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]{2,39}(?<=[\w:])(?![\w:])")
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")
 _CARD = re.compile(  # as printed, or without gaps; times in milliseconds begin with 1
     r"(?<![\w.-])(?:[2-6]\d{13,18}|[2-6]\d{3}([ -])\d{4}\1\d{4}\1\d{1,7}"
@@ -67,6 +77,22 @@ def concealed(text: str, mark: str = "<secret>") -> str:
     return text
 
 
+def bare(signature: str) -> str:
+    """The signature with what must not be stored as 0: such values are found by their words.
+
+    What is masked already is so, too: a line is of one template before and after.
+
+    >>> bare("mail of ann@example.com, password=hunter, card <card>")
+    'mail of 0, password=0, card 0'
+    """
+    text = concealed(signature, "0")
+    if any(issuer in text for issuer in _ISSUERS):
+        text = _ISSUED.sub("0", text)
+    if "@" in text:
+        text = _EMAIL.sub("0", text)
+    return _MARK.sub("0", text) if "<" in text else text
+
+
 def masked(line: str) -> str:
     """The line with secrets and personal data replaced by what they were.
 
@@ -80,6 +106,10 @@ def masked(line: str) -> str:
     if "+" in line:
         line = _PHONE.sub("<phone>", line)
     line = _IBAN.sub(lambda found: "<account>" if _is_iban(found[0]) else found[0], line)
+    line = _KEY.sub(lambda found: "<secret>" if _is_key(found[0]) else found[0], line)
+    line = _IPV4.sub(lambda found: "<ip>" if _is_address(found[0]) else found[0], line)
+    if line.count(":") > 1:
+        line = _IPV6.sub(lambda found: "<ip>" if _is_address(found[0]) else found[0], line)
     return _CARD.sub(lambda found: "<card>" if _is_card(found[0]) else found[0], line)
 
 
@@ -103,3 +133,20 @@ def _is_iban(written: str) -> bool:
     """The check digits of ISO 13616: the rearranged number is 1 modulo 97."""
     plain = written.replace(" ", "")
     return int("".join(str(int(char, 36)) for char in plain[4:] + plain[:4])) % 97 == 1
+
+
+def _is_key(written: str) -> bool:
+    """Whether it looks drawn at random: all kinds of characters, and no path of words."""
+    kinds = (str.isupper, str.islower, str.isdigit)
+    longest = max(map(len, written.split("/")))
+    return longest >= UNBROKEN and all(any(map(kind, written)) for kind in kinds)
+
+
+def _is_address(written: str) -> bool:
+    if written.startswith("0.0.0.") or not any(char.isalnum() for char in written):
+        return False  # every address, no address
+    try:
+        ipaddress.ip_address(written)
+    except ValueError:
+        return False
+    return True

@@ -11,6 +11,7 @@ from typing import NamedTuple, Self
 
 import msgspec
 
+from agents.logs.masking import masked
 from schemas.errors import Rejected
 
 VERSION = 1
@@ -27,6 +28,7 @@ _FRAME = re.compile(
 _THROWN = re.compile(r"(?:[\w$]+\.)*[A-Z][\w$]*(?:Exception|Error|Throwable|Exit|Interrupt)\b")
 _CALLED = re.compile(r"[\w./*()$·\[\]-]+\(.*\)$|exit status \d+$")  # a frame of Go, unindented
 _RAISED = re.compile(r"(?:\w+\.)*[A-Za-z_]\w*(?::|$)")  # what ends a traceback of Python
+_may_continue = re.compile(rf"\s*$|{_FRAME.pattern}|{_THROWN.pattern}").match
 
 
 class Part(NamedTuple):
@@ -48,7 +50,9 @@ class Entry(NamedTuple):
     left_out: int = 0  # lines beyond the bounds
 
 
-class _Open(msgspec.Struct):
+class Opened(msgspec.Struct):
+    """An entry to which more may be said."""
+
     source: str
     at: int
     severity: str
@@ -61,41 +65,48 @@ class _Open(msgspec.Struct):
 
 class _Wire(msgspec.Struct):
     version: int
-    open: list[_Open]
+    open: list[Opened]
 
 
 class Joiner:
     """Joins lines of many sources; the same entries however the lines are cut into batches."""
 
     def __init__(self) -> None:
-        self._open: dict[str, _Open] = {}
+        self.open: dict[str, Opened] = {}  # by source, the one begun first first
 
     def feed(self, parts: Iterable[Part]) -> list[Entry]:
         """The entries that these lines ended, in the order in which they ended."""
         ended: list[Entry] = []
         for part in parts:
-            entry = self._open.get(part.source)
-            if entry is not None and _continues(entry, part):
-                _extend(entry, part)
-                continue
-            if entry is not None:
-                ended.append(_entry(self._open.pop(part.source)))
-            elif len(self._open) >= SOURCES:
-                ended.append(_entry(self._open.pop(next(iter(self._open)))))
-            self._open[part.source] = _Open(
-                part.source, part.at, part.severity, [part.text], part.at, len(part.text),
-                trace="python" if part.text.startswith("Traceback (most recent") else "",
-            )  # fmt: skip
+            if part.source not in self.open and len(self.open) >= SOURCES:
+                ended.append(entry_of(self.open.pop(next(iter(self.open)))))
+            if entry := self.add(part):
+                ended.append(entry)
         return ended
+
+    def add(self, part: Part) -> Entry | None:
+        """The entry that this line ended, if it did."""
+        entry = self.open.get(part.source)
+        if entry is not None and _continues(entry, part):
+            _extend(entry, part)
+            return None
+        if entry is not None:
+            del self.open[part.source]
+        self.open[part.source] = begun(part)
+        return entry_of(entry) if entry else None
 
     def flush(self, before: int) -> list[Entry]:
         """The entries to which nothing was added since `before`, epoch milliseconds."""
-        over = [source for source, entry in self._open.items() if entry.last < before]
-        return [_entry(self._open.pop(source)) for source in over]
+        over = [source for source, entry in self.open.items() if entry.last < before]
+        return [entry_of(self.open.pop(source)) for source in over]
 
     def dump(self) -> bytes:
-        """The open entries as bytes with their version."""
-        return msgspec.msgpack.encode(_Wire(VERSION, list(self._open.values())))
+        """The open entries, masked, as bytes with their version."""
+        kept = [
+            msgspec.structs.replace(entry, lines=[masked(line) for line in entry.lines])
+            for entry in self.open.values()
+        ]
+        return msgspec.msgpack.encode(_Wire(VERSION, kept))
 
     @classmethod
     def load(cls, data: bytes) -> Self:
@@ -107,7 +118,7 @@ class Joiner:
         if wire.version != VERSION:
             raise Rejected(f"open entries of version {wire.version}, this is {VERSION}: delete")
         joiner = cls()
-        joiner._open = {entry.source: entry for entry in wire.open}
+        joiner.open = {entry.source: entry for entry in wire.open}
         return joiner
 
 
@@ -131,7 +142,7 @@ def gist(text: str) -> str:
     return f"{head} | {cause}" if cause else head
 
 
-def _continues(entry: _Open, part: Part) -> bool:
+def _continues(entry: Opened, part: Part) -> bool:
     text = part.text
     if part.at - entry.last > GAP_MS:
         return False
@@ -144,7 +155,7 @@ def _continues(entry: _Open, part: Part) -> bool:
     return entry.trace == "go" and _CALLED.match(text) is not None
 
 
-def _extend(entry: _Open, part: Part) -> None:
+def _extend(entry: Opened, part: Part) -> None:
     text = part.text
     if text.startswith("Traceback (most recent"):
         entry.trace = "python"
@@ -160,5 +171,23 @@ def _extend(entry: _Open, part: Part) -> None:
     entry.size += len(text)
 
 
-def _entry(entry: _Open) -> Entry:
+def begun(part: Part) -> Opened:
+    """The entry that a line begins."""
+    trace = "python" if part.text.startswith("Traceback (most recent") else ""
+    return Opened(
+        part.source, part.at, part.severity, [part.text], part.at, len(part.text), trace=trace
+    )
+
+
+def continuing(texts: Iterable[str]) -> list[int]:
+    r"""Which lines may belong to the one before; in a trace of Python or Go others may, too.
+
+    >>> continuing(["order 5 failed", "\tat a.B", "done", ""])
+    [1, 3]
+    """
+    return [place for place, text in enumerate(texts) if _may_continue(text)]
+
+
+def entry_of(entry: Opened) -> Entry:
+    """The entry as it is given out."""
     return Entry(entry.source, entry.at, entry.severity, "\n".join(entry.lines), entry.left_out)

@@ -8,7 +8,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from agents.logs.masking import concealed
+from agents.logs.masking import bare
 from agents.logs.shapes import is_name, shaped
 from agents.logs.tokens import DELIMITERS, MASK, is_value
 
@@ -35,7 +35,7 @@ def skeleton(signature: str) -> Skeleton:
     ('Failed', 'login', 'for', '<*>', 'from', '[', '<*>', ']', ':', '<*>', '.')
     """
     row = _Row()
-    for piece in _pieces(shaped(concealed(signature, "0")))[:PIECES]:
+    for piece in _pieces(shaped(bare(signature)))[:PIECES]:
         gap, token, tail = _read(piece)
         if token in DELIMITERS:
             row.delimiter(token, gap)
