@@ -4,14 +4,16 @@ A consumer of frames keeps its numbers as arrays. They are too large to save wit
 so each block goes to the changelog every `save_s`, staggered, with the offset that it
 includes; a frame is acknowledged once every block that it changed has been saved since. After
 a crash the blocks are read back, the frames since are read again, and a block skips those
-that it includes.
+that it includes. A consumer may put a saved block out of memory: it reads it again from what
+it was given to `load`.
 """
 
 import asyncio
+import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -21,10 +23,11 @@ from schemas.event import Event
 from schemas.frames import Samples, read_samples
 from streams.connection import KafkaSettings
 from streams.deadletters import Record, dead_letter
-from streams.faust_app import keep, send, table, topic_of
+from streams.faust_app import keep, large_table, send, topic_of
 from streams.member import LostError, Member
 from streams.stage import Stage
 
+log = logging.getLogger(__name__)
 BATCH = 16  # frames scored between two looks at the clock
 LAST_SAVES_S = 2.0  # a rebalance waits for us; what is not saved is read again
 
@@ -46,14 +49,40 @@ class FrameConsumer(Protocol):
     def blocks(self, partition: int) -> Sequence[SavedBlock]:
         """The partition's blocks; a block keeps its place."""
 
-    def load(self, partition: int, saved: Mapping[int, bytes]) -> None:
-        """Take up a partition from its saved blocks, by number."""
+    def load(self, partition: int, saved: Mapping[int, bytes]) -> Sequence[str] | None:
+        """Take up a partition from its saved blocks, by number; what is begun anew, and why.
+
+        `saved` goes on giving what was saved last of each block.
+        """
 
     def drop(self, partition: int) -> None:
         """Forget a partition."""
 
     def feed(self, samples: Samples, partition: int, offset: int) -> Sequence[Event]:
         """Learn a frame; what there is to say of it, with ids of its own."""
+
+
+class _Saved(Mapping[int, bytes]):
+    """What is saved of a partition's blocks, by number, out of all that the table holds."""
+
+    def __init__(self, table: Mapping[bytes, bytes], partition: int) -> None:
+        self._table, self._partition = table, partition
+
+    def __getitem__(self, number: int) -> bytes:
+        return self._table[f"{self._partition}/{number}".encode()]
+
+    def __iter__(self) -> Iterator[int]:
+        places = (_place(key) for key in self._table)
+        return iter([number for partition, number in places if partition == self._partition])
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _place(key: bytes) -> tuple[int, int]:
+    """Partition and number of a block, from the changelog's key."""
+    partition, number = key.split(b"/")
+    return int(partition), int(number)
 
 
 class ColumnShell:
@@ -73,7 +102,7 @@ class ColumnShell:
         self._save_s = save_s
         self.member = Member(stage.name, kafka, stage.source, self, batch=BATCH, loop=loop)
         self.failed = self.member.failed
-        self._table = table(self.member.app, "blocks")
+        self._table = large_table(self.member.app, "blocks")
         self._waiting: dict[int, deque[Any]] = {}  # frames not yet acknowledged, by partition
         self._saver: asyncio.Task[None] | None = None
 
@@ -95,16 +124,13 @@ class ColumnShell:
         for partition in self._waiting:
             self.consumer.drop(partition)
         store = self._table.data.data
-        saved: dict[int, dict[int, bytes]] = {partition: {} for partition in partitions}
-        for key, raw in list(store.items()):
-            partition, number = (int(part) for part in key.decode().split("/"))
-            if partition in partitions:
-                saved[partition][number] = raw
-            else:
-                del store[key]
+        for key in [key for key in store if _place(key)[0] not in partitions]:
+            del store[key]
         self._waiting = {partition: deque() for partition in partitions}
-        for partition, blocks in saved.items():
-            self.consumer.load(partition, blocks)
+        for partition in partitions:
+            wrong = self.consumer.load(partition, _Saved(store, partition))
+            for what in wrong or ():
+                log.warning("%s: partition %d: begun anew: %s", self.stage.name, partition, what)
 
     async def revoked(self, *, finished: bool) -> None:
         """Save what fits in the time there is, so that the next owner has less to read again.
