@@ -6,26 +6,24 @@ whatever is read twice, and an anomaly that is said again has the same id.
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from agents.clock import Clock
 from agents.counters import rates
 from agents.detect_settings import DetectSettings
 from agents.scorer.block import CAPACITY
-from agents.scorer.kind import Kind
 from agents.scorer.scorer import Scores, score_rows
-from agents.scorer.severity import severity
 from agents.series_block import EVIDENCE, Block
 from agents.series_index import Place, SeriesIndex
-from agents.watch import Sample, Verdict, Watch, open_watch, step
+from agents.telling import event_of, opened
+from agents.watch import Sample, Verdict, step
 from schemas.anomalies import Anomaly
 from schemas.errors import Rejected
-from schemas.event import derive
-from schemas.frames import Samples, parsed
+from schemas.frames import Samples
 
 ALARM = 1.0
 NOT_SCORED, LEFT_OUT = -1, -2  # instead of a block's number
@@ -38,6 +36,15 @@ class _Share(NamedTuple):
     rows: npt.NDArray[np.int32]
     at: npt.NDArray[np.float64]
     value: npt.NDArray[np.float64]
+    place: npt.NDArray[np.int64]  # in the frame
+
+
+class _Said(NamedTuple):
+    """An event, and where in the frame it came: the same order however frames are cut."""
+
+    place: int  # number of the sample that led to it
+    sample: bool  # whether it was the sample itself, or that time had passed by then
+    event: Anomaly
 
 
 class Detect:
@@ -94,22 +101,22 @@ class Detect:
 
     def feed(self, samples: Samples, partition: int, offset: int) -> list[Anomaly]:
         """Score and learn a frame; the anomalies that it opens, updates and clears."""
-        said: list[Anomaly] = []
-        cause = f"samples/{partition}/{offset}"
         if not len(samples):
-            return said
-        now = float(samples.at.max()) / 1000
+            return []
+        said: list[_Said] = []
+        clock = Clock(samples.at / 1000.0, f"samples/{partition}/{offset}")
+        now = clock.after
         index = self.index(partition)
         for share in self._shares(samples, index, offset, now):
             block = share.block
             block.hear(share.rows, now, now - self.settings.forget_s)
             value = rates(block.memory, block.counter, share.rows, share.at, share.value)
             scores = score_rows(block.state, share.rows, share.at, value)
-            said += self._judged(share, value, scores, cause)
+            said += self._judged(share, value, scores, clock)
             block.included, block.changed = offset, True
-        said += self._ended(partition, now, cause)
+        said += self._ended(partition, clock)
         index.sweep(now)
-        return said
+        return [one.event for one in sorted(said, key=_in_order)]
 
     def _shares(
         self, samples: Samples, index: SeriesIndex, offset: int, now: float
@@ -124,7 +131,8 @@ class Detect:
             if held >= 0 and offset > index.blocks[held].included:
                 mine = number == held
                 block = index.in_memory(held)
-                yield _Share(block, row[mine], at[mine], samples.value[mine])
+                place = np.flatnonzero(mine)
+                yield _Share(block, row[place], at[place], samples.value[place], place)
 
     def _places(self, names: list[str], index: SeriesIndex, offset: int, now: float) -> list[Place]:
         """Block and row of each name."""
@@ -147,118 +155,66 @@ class Detect:
         return Place(LEFT_OUT, 0) if place is None else place
 
     def _judged(
-        self, share: _Share, value: npt.NDArray[np.float64], scores: Scores, cause: str
-    ) -> list[Anomaly]:
+        self, share: _Share, value: npt.NDArray[np.float64], scores: Scores, clock: Clock
+    ) -> Iterator[_Said]:
         block = share.block
         watched = np.zeros(CAPACITY, np.bool_)
         watched[list(block.open)] = True
         alarmed = np.zeros(CAPACITY, np.bool_)
         alarmed[share.rows[scores.emitted >= ALARM]] = True
         concerned = (watched | alarmed)[share.rows] & np.isfinite(value)
-        said: list[Anomaly] = []
         done = 0
         for i in np.flatnonzero(concerned).tolist():  # few: the rest is stored without Python
+            row, place = int(share.rows[i]), int(share.place[i])
+            if row in block.open:
+                yield from self._silent(block, row, clock.before(place), clock)
             block.remember(share.rows[done : i + 1], share.at[done : i + 1], value[done : i + 1])
             done = i + 1
-            row = int(share.rows[i])
             sample = Sample(float(share.at[i]), float(value[i]), float(scores.raw[i]))
             watch = block.open.get(row)
             if watch is not None:
                 verdict = step(watch, sample, self.settings.watch)
             elif scores.emitted[i] >= ALARM:
-                verdict = Verdict(_opened(block, row, sample, scores, i), "opened")
+                verdict = Verdict(opened(block, row, sample, scores, i), "opened")
             else:
                 continue
-            said += self._told(block, row, verdict, sample, cause)
+            yield from self._told(block, row, verdict, sample, clock, place)
         block.remember(share.rows[done:], share.at[done:], value[done:])
-        return said
+
+    def _ended(self, partition: int, clock: Clock) -> Iterator[_Said]:
+        """Clear the anomalies of series that have fallen silent, at the time when that was so."""
+        for block in self.blocks(partition):
+            for row in list(block.open):
+                yield from self._silent(block, row, clock.after, clock)
+
+    def _silent(self, block: Block, row: int, now: float, clock: Clock) -> Iterator[_Said]:
+        """Clear a row's anomaly if nothing was heard of the row for long enough by `now`."""
+        watch = block.open[row]
+        at = watch.heard_at + self.settings.ended_s
+        if now >= at:
+            last = int(block.written[row] - 1) % EVIDENCE
+            sample = Sample(at, float(block.ring_value[row, last]), 0.0)
+            block.changed = True
+            yield from self._told(block, row, Verdict(watch, "cleared", "ended"), sample, clock)
 
     def _told(
-        self, block: Block, row: int, verdict: Verdict, sample: Sample, cause: str
-    ) -> list[Anomaly]:
-        if verdict.change == "cleared":
-            block.open.pop(row, None)
-        else:
-            block.open[row] = verdict.watch
-        if verdict.change == "":
-            return []
-        return [self._anomaly(block, row, verdict, verdict.change, sample, cause)]
-
-    def _ended(self, partition: int, now: float, cause: str) -> list[Anomaly]:
-        """Clear the anomalies of series that have fallen silent."""
-        said = []
-        for block in self.blocks(partition):
-            for row, watch in list(block.open.items()):
-                last = int(block.written[row] - 1) % EVIDENCE
-                at, value = float(block.ring_at[row, last]), float(block.ring_value[row, last])
-                if now - at > self.settings.ended_s:
-                    verdict = Verdict(watch, "cleared", "ended")
-                    said += self._told(block, row, verdict, Sample(now, value, 0.0), cause)
-                    block.changed = True
-        return said
-
-    def _anomaly(
         self,
         block: Block,
         row: int,
         verdict: Verdict,
-        change: Literal["opened", "updated", "cleared"],
         sample: Sample,
-        cause: str,
-    ) -> Anomaly:
-        watch, name = verdict.watch, block.names[row]
-        metric, labels = parsed(name)
-        service = labels.get("service", "")
-        times, values = block.evidence(row)
-        at = datetime.fromtimestamp(sample.at, UTC)
-        ident = derive("detect", watch.anomaly, change, f"{sample.at:.3f}")
-        return Anomaly(
-            id=ident,
-            at=at,
-            cause=cause,
-            group=self._groups.get(service, service),
-            anomaly=watch.anomaly,
-            change=change,
-            source="metric",
-            kind=Kind(watch.kind).name.lower().replace("_", " "),
-            service=service,
-            series=name,
-            direction="down" if watch.direction < 0 else "up",
-            severity=severity(watch.score),
-            score=watch.score,
-            raw=sample.raw,
-            value=sample.value,
-            low=watch.low,
-            high=watch.high,
-            since=datetime.fromtimestamp(watch.since, UTC),
-            ending=verdict.ending,
-            reason=_reason(metric, block.counter[row], watch, verdict, sample),
-            evidence_at=times,
-            evidence_value=values,
-        )
+        clock: Clock,
+        place: int = -1,
+    ) -> Iterator[_Said]:
+        if verdict.change == "cleared":
+            block.open.pop(row, None)
+        else:
+            block.open[row] = verdict.watch
+        if verdict.change != "":
+            event = event_of(block, row, verdict, verdict.change, sample, self._groups, clock.cause)
+            passed = place < 0  # time did it, before the sample at which it had passed
+            yield _Said(clock.place(sample.at) if passed else place, not passed, event)
 
 
-def _opened(block: Block, row: int, sample: Sample, scores: Scores, i: int) -> Watch:
-    low = float(scores.low[i])
-    if min(block.evidence(row)[1]) >= 0:
-        low = max(low, 0.0)  # what was never negative is not expected to be
-    return open_watch(
-        f"anm-{derive('anomaly', block.names[row], f'{sample.at:.3f}')[:12]}",
-        sample,
-        kind=int(scores.kind[i]),
-        direction=int(scores.direction[i]),
-        low=low,
-        high=float(scores.high[i]),
-    )
-
-
-def _reason(metric: str, counter: bool, watch: Watch, verdict: Verdict, sample: Sample) -> str:  # noqa: FBT001 - a fact of the row
-    what = f"{metric} a second" if counter else metric
-    match verdict.ending:
-        case "recovered":
-            return f"{what} is back at {sample.value:.4g}"
-        case "adapted":
-            return f"{what} stays at {sample.value:.4g}: the new normal"
-        case "ended":
-            return f"{what} has sent nothing since {sample.value:.4g}"
-    return f"{what} is {sample.value:.4g}, expected {watch.low:.4g} to {watch.high:.4g}"
+def _in_order(said: _Said) -> tuple[int, bool, float, str]:
+    return said.place, said.sample, said.event.at.timestamp(), said.event.id

@@ -3,7 +3,11 @@
 The expected range is kept as it was when the anomaly opened: the scorer learns a new level
 within minutes, but a service that is still slow has not recovered. So an anomaly clears as
 recovered when the series is calm and back in that range, and as adapted when it has been
-calm outside of it for so long that this is the new normal.
+calm outside of it for so long that this is the new normal. A value that stays outside is a
+level shift, whatever it was opened as: one anomaly with two levels, not a chain of spikes.
+
+A level that creeps or a series that is restless alarms within its range. There the range says
+nothing about its end: it clears when its score has been low for some time.
 """
 
 import math
@@ -12,7 +16,11 @@ from typing import Literal, NamedTuple
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
+from agents.scorer.kind import Kind
+
 SMOOTHING = 0.25  # weight of the newest sample: four samples decide, one does not
+LEVEL_SAMPLES = 12.0  # memory of the new level: it may still be on its way
+BACK = 2  # samples out of range that one within takes back
 LARGEST = 1e300  # an infinite range, as JSON can hold it
 
 
@@ -27,6 +35,16 @@ class WatchSettings(BaseModel):
     adapt_samples: int = Field(
         default=400, ge=1, description="samples after which a calm new level is the normal one"
     )
+    adapt_s: float = Field(
+        default=172_800.0, gt=0, description="or seconds, on slow series: two days are a pattern"
+    )
+    shift_samples: int = Field(
+        default=12, ge=1, description="samples out of range, in a row, that are a level shift"
+    )
+    quiet_samples: int = Field(
+        default=30, ge=1, description="low scores, in a row, that end what never left its range"
+    )
+    quiet: float = Field(default=0.5, gt=0, le=1, description="what a low score is, 1 alarms")
     update_s: float = Field(default=10.0, gt=0, description="at most one update in this time")
 
 
@@ -46,6 +64,15 @@ class Watch(msgspec.Struct, frozen=True):
     samples: int = 0
     inside: int = 0  # calm and in range, in a row
     calm: int = 0  # calm, in a row
+    outside: int = 0  # out of range, in a row but for a few
+    quiet: int = 0  # low scores, in a row
+    left: bool = False  # whether it has ever been out of its range
+    statistic: int = -1  # what fired: see scorer/kind.py
+    horizon_s: float = 0.0
+    before: float | None = None  # the level that it left
+    level: float = 0.0  # the one that it has now
+    moved_at: float = 0.0  # when it left, as far as its last points tell
+    heard_at: float = 0.0  # newest sample
 
 
 class Sample(NamedTuple):
@@ -64,22 +91,40 @@ class Verdict(NamedTuple):
     ending: Literal["", "recovered", "adapted", "ended"] = ""
 
 
-def open_watch(
-    anomaly: str, sample: Sample, *, kind: int, direction: int, low: float, high: float
-) -> Watch:
+class Opening(NamedTuple):
+    """What an alarm says of itself: a `Kind`, 1 up, -1 down, 0 neither, and what was expected."""
+
+    kind: int
+    direction: int
+    low: float
+    high: float
+    statistic: int = -1
+    horizon_s: float = 0.0
+    before: float | None = None
+    moved_at: float = 0.0
+
+
+def open_watch(anomaly: str, sample: Sample, alarm: Opening) -> Watch:
     """The watch over an anomaly that an alarm has just opened."""
-    return Watch(
+    watch = Watch(
         anomaly=anomaly,
         since=sample.at,
-        kind=kind,
-        direction=direction,
-        low=bounded(low),
-        high=bounded(high),
+        kind=alarm.kind,
+        direction=alarm.direction,
+        low=bounded(alarm.low),
+        high=bounded(alarm.high),
         score=sample.raw,
         said_at=sample.at,
         said_score=sample.raw,
         smooth=sample.value,
+        statistic=alarm.statistic,
+        horizon_s=alarm.horizon_s,
+        before=alarm.before,
+        level=sample.value,
+        moved_at=alarm.moved_at or sample.at,
+        heard_at=sample.at,
     )
+    return msgspec.structs.replace(watch, left=not in_range(watch, sample.value))
 
 
 def bounded(value: float) -> float:
@@ -89,27 +134,64 @@ def bounded(value: float) -> float:
 
 def step(watch: Watch, sample: Sample, settings: WatchSettings) -> Verdict:
     """The watch after one more sample, and what to say of it."""
-    smooth = watch.smooth + SMOOTHING * (sample.value - watch.smooth)
-    calm = watch.calm + 1 if sample.raw < 1 else 0
-    back = in_range(watch, smooth) and in_range(watch, sample.value)
-    watch = msgspec.structs.replace(
-        watch,
-        smooth=smooth,
-        score=max(watch.score, sample.raw),
-        samples=watch.samples + 1,
-        calm=calm,
-        inside=watch.inside + 1 if back and calm else 0,
-    )
-    if watch.inside >= settings.clear_samples:
+    was_shift = shifted(watch)
+    watch = _learned(watch, sample, settings)
+    if watch.inside >= settings.clear_samples if watch.left else _calmed(watch, settings):
         return Verdict(watch, "cleared", "recovered")
-    if watch.samples >= settings.adapt_samples and calm >= settings.clear_samples:
+    if _usual(watch, settings):
         return Verdict(watch, "cleared", "adapted")
+    news = shifted(watch) and not was_shift
     risen = watch.score > 1.5 * watch.said_score
     due = sample.at - watch.said_at >= settings.update_s
-    if risen or due:
+    if news or risen or due:
         said = msgspec.structs.replace(watch, said_at=sample.at, said_score=watch.score)
         return Verdict(said, "updated")
     return Verdict(watch, "")
+
+
+def _learned(watch: Watch, sample: Sample, settings: WatchSettings) -> Watch:
+    smooth = watch.smooth + SMOOTHING * (sample.value - watch.smooth)
+    rate = 1.0 / min(watch.samples + 2.0, LEVEL_SAMPLES)
+    calm = watch.calm + 1 if sample.raw < 1 else 0
+    value_in, smooth_in = in_range(watch, sample.value), in_range(watch, smooth)
+    outside = max(watch.outside - BACK, 0) if value_in else watch.outside + 1
+    return msgspec.structs.replace(
+        watch,
+        smooth=smooth,
+        level=watch.level + rate * (sample.value - watch.level),
+        score=max(watch.score, sample.raw),
+        samples=watch.samples + 1,
+        calm=calm,
+        quiet=watch.quiet + 1 if sample.raw < settings.quiet else 0,
+        inside=watch.inside + 1 if value_in and smooth_in and calm else 0,
+        outside=outside,
+        left=watch.left or not value_in,
+        kind=int(Kind.LEVEL_SHIFT) if outside >= settings.shift_samples else watch.kind,
+        heard_at=max(watch.heard_at, sample.at),
+    )
+
+
+def _calmed(watch: Watch, settings: WatchSettings) -> bool:
+    """Whether what never left its range has been quiet long enough."""
+    return watch.quiet >= settings.quiet_samples
+
+
+def _usual(watch: Watch, settings: WatchSettings) -> bool:
+    """Whether it has lasted so long, and been calm, that it is normal now."""
+    lasted = watch.samples >= settings.adapt_samples or (
+        watch.heard_at - watch.since >= settings.adapt_s and watch.samples >= settings.quiet_samples
+    )
+    return lasted and watch.calm >= settings.clear_samples
+
+
+def shifted(watch: Watch) -> bool:
+    """Whether it is a level that moved, with a level before it.
+
+    >>> alarm = Opening(kind=int(Kind.LEVEL_SHIFT), direction=1, low=0, high=9, before=5.0)
+    >>> shifted(open_watch("anm-1", Sample(0.0, 50.0, 1.5), alarm))
+    True
+    """
+    return watch.kind == Kind.LEVEL_SHIFT and watch.before is not None
 
 
 def in_range(watch: Watch, value: float) -> bool:

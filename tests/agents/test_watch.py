@@ -2,15 +2,27 @@
 
 import pytest
 
-from agents.watch import Sample, Verdict, Watch, WatchSettings, bounded, open_watch, step
+from agents.scorer.kind import Kind
+from agents.watch import (
+    Opening,
+    Sample,
+    Verdict,
+    Watch,
+    WatchSettings,
+    bounded,
+    open_watch,
+    shifted,
+    step,
+)
 
-SETTINGS = WatchSettings(clear_samples=3, adapt_samples=20, update_s=10)
+SETTINGS = WatchSettings(
+    clear_samples=3, adapt_samples=20, update_s=10, shift_samples=8, quiet_samples=6
+)
 
 
-def opened(direction: int = 1) -> Watch:
-    return open_watch(
-        "anm-1", Sample(100.0, 50.0, 1.5), kind=1, direction=direction, low=0.0, high=10.0
-    )
+def opened(direction: int = 1, value: float = 50.0, kind: Kind = Kind.SPIKE) -> Watch:
+    alarm = Opening(int(kind), direction, low=0.0, high=10.0, before=5.0)
+    return open_watch("anm-1", Sample(100.0, value, 1.5), alarm)
 
 
 def told(watch: Watch, *samples: tuple[float, float], start: float = 100.0) -> list[Verdict]:
@@ -57,16 +69,57 @@ def test_a_level_that_stays_becomes_the_normal_one() -> None:
 def test_the_side_that_it_left_by_is_the_one_that_counts(
     direction: int, value: float, *, recovers: bool
 ) -> None:
-    verdicts = told(opened(direction), *[(value, 0.0)] * 19)
+    verdicts = told(
+        opened(direction, value=50.0 if direction >= 0 else -50.0), *[(value, 0.0)] * 19
+    )
     assert (verdicts[-1].change == "cleared") is recovers
 
 
 def test_updates_come_at_most_once_in_their_time_unless_it_gets_worse() -> None:
-    verdicts = told(opened(), *[(50.0, 1.0)] * 12)
+    verdicts = told(opened(kind=Kind.LEVEL_SHIFT), *[(50.0, 1.0)] * 12)
     assert [n for n, v in enumerate(verdicts, 1) if v.change == "updated"] == [10]
     worse = told(opened(), (90.0, 3.0))
     assert worse[0].change == "updated"
     assert worse[0].watch.score == 3.0
+
+
+def test_what_stays_outside_becomes_a_level_shift_and_is_told_so_at_once() -> None:
+    verdicts = told(opened(), *[(50.0, 0.0)] * 12)
+    news = [n for n, v in enumerate(verdicts, 1) if v.change == "updated"]
+    assert news[0] == SETTINGS.shift_samples
+    last = verdicts[-1].watch
+    assert shifted(last)
+    assert (last.before, last.level) == (5.0, 50.0)
+
+
+def test_a_spike_that_falls_back_stays_a_spike() -> None:
+    verdicts = told(opened(), (50.0, 1.2), *[(5.0, 0.0)] * 19)
+    assert {v.watch.kind for v in verdicts} == {int(Kind.SPIKE)}
+
+
+@pytest.mark.parametrize("kind", [Kind.TREND, Kind.JITTER])
+def test_what_never_left_its_range_lasts_while_its_score_is_high(kind: Kind) -> None:
+    """The value is in range all the time: that it is there is no recovery."""
+    direction = 0 if kind is Kind.JITTER else 1
+    watch = opened(direction, value=8.0, kind=kind)
+    assert not watch.left
+    restless = told(watch, *[(8.0, 0.7)] * 10)
+    assert all(v.change != "cleared" for v in restless)
+    quiet = told(restless[-1].watch, *[(8.0, 0.1)] * 9, start=110.0)
+    assert (quiet[-1].change, quiet[-1].ending) == ("cleared", "recovered")
+    assert len(quiet) == SETTINGS.quiet_samples
+
+
+def test_on_a_slow_series_days_make_a_level_normal() -> None:
+    settings = SETTINGS.model_copy(update={"adapt_samples": 400, "adapt_s": 7200.0})
+    watch, n = opened(), 0
+    while True:
+        n += 1
+        verdict = step(watch, Sample(100.0 + n * 600, 50.0, 0.0), settings)
+        watch = verdict.watch
+        if verdict.change == "cleared":
+            break
+    assert (verdict.ending, n) == ("adapted", 12)
 
 
 def test_an_infinite_range_can_be_written_down() -> None:
