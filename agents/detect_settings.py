@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agents.model_settings import SeriesModel, ServiceModel
 from agents.watch import WatchSettings
 
 
@@ -35,3 +36,9 @@ class DetectSettings(BaseModel):
         default=300.0, gt=0, description="an open anomaly ends when its series is silent so long"
     )
     watch: WatchSettings = WatchSettings()
+    models: dict[str, SeriesModel] = Field(
+        default={}, description="by service: a River model that decides for its series"
+    )
+    service_model: ServiceModel = Field(
+        default=ServiceModel(), description="a River model of each service as a whole"
+    )

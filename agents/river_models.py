@@ -195,6 +195,43 @@ class Guarded(base.AnomalyDetector):  # type: ignore[misc] # river is not typed 
         return 0.0
 
 
+class GuardedVector:
+    """A River detector of many features that cannot take the stage down.
+
+    Features are a dict of finite floats, the same names each time. Faults are counted as by
+    `Guarded`; a score that fails is None.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.faults: Counter[str] = Counter()
+        self.last_fault = ""
+
+    def score_one(self, x: dict[str, float]) -> float | None:
+        """Score of a vector that is not learned, in the model's own range; None when it fails."""
+        try:
+            score = self.model.score_one(x)
+            number = float(score)
+        except FAULTS as error:
+            self._fault("score_one", type(error).__name__, str(error))
+            return None
+        if not math.isfinite(number):
+            self._fault("score_one", "not finite", f"{number} is not finite")
+            return None
+        return number
+
+    def learn_one(self, x: dict[str, float]) -> None:
+        """Learn a vector; a model that cannot goes on with what it knows."""
+        try:
+            self.model.learn_one(x)
+        except FAULTS as error:
+            self._fault("learn_one", type(error).__name__, str(error))
+
+    def _fault(self, method: str, kind: str, message: str) -> None:
+        self.faults[f"{method}: {kind}"] += 1
+        self.last_fault = f"{type(self.model).__name__}.{method}: {kind}: {message}"
+
+
 def guarded(model: Any) -> Guarded:
     """A River detector or pipeline, guarded; Rejected if it does not score anomalies."""
     kinds = (base.AnomalyDetector, base.SupervisedAnomalyDetector, base.AnomalyFilter)
@@ -217,6 +254,22 @@ def river_model(
     5
     """
     return guarded(_built({"model": name, "params": params or {}, "args": args}))
+
+
+def river_vector(
+    name: str, params: Mapping[str, Any] | None = None, args: Sequence[Any] = ()
+) -> GuardedVector:
+    """Build a guarded detector of many features, as `river_model` does of one series.
+
+    Rejected for what that refuses, and for a supervised detector: there is nothing to be told.
+
+    >>> river_vector("anomaly.HalfSpaceTrees", {"seed": 1}).score_one({"a": 0.5, "b": 0.5})
+    0
+    """
+    model = river_model(name, params, args).model
+    if model._supervised:  # noqa: SLF001 - the only place where River says it
+        raise Rejected(f"river.{name} scores one value by others: a vector has none apart")
+    return GuardedVector(model)
 
 
 def _built(spec: Any) -> Any:
