@@ -12,9 +12,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from agents.bars import Bars
 from agents.clock import Clock
 from agents.counters import rates
 from agents.detect_settings import DetectSettings
+from agents.opinions import Opinions
 from agents.scorer.block import CAPACITY
 from agents.scorer.scorer import Scores, score_rows
 from agents.series_block import EVIDENCE, Block
@@ -23,7 +25,9 @@ from agents.telling import event_of, opened
 from agents.watch import Sample, Verdict, step
 from schemas.anomalies import Anomaly
 from schemas.errors import Rejected
+from schemas.event import Event
 from schemas.frames import Samples
+from schemas.verdicts import Bar
 
 ALARM = 1.0
 NOT_SCORED, LEFT_OUT = -1, -2  # instead of a block's number
@@ -37,6 +41,7 @@ class _Share(NamedTuple):
     at: npt.NDArray[np.float64]
     value: npt.NDArray[np.float64]
     place: npt.NDArray[np.int64]  # in the frame
+    number: int  # of the block
 
 
 class _Said(NamedTuple):
@@ -56,6 +61,8 @@ class Detect:
         exclude = re.compile(settings.exclude) if settings.exclude else None
         self._excluded = lru_cache(65_536)(lambda m: bool(exclude and exclude.search(m)))
         self._indexes: dict[int, SeriesIndex] = {}  # by partition
+        self._opinions: dict[int, Opinions] = {}  # by partition
+        self._renewed: list[Place] = []  # rows that were given to new series
         self.left_out = 0  # samples of series beyond max_series
 
     # ---- what the shell keeps
@@ -96,6 +103,28 @@ class Detect:
     def drop(self, partition: int) -> None:
         """Forget a partition that another worker has now."""
         self._indexes.pop(partition, None)
+        self._opinions.pop(partition, None)
+
+    def opinions(self, partition: int) -> Opinions:
+        """What is heard of the partition's services beside their series' own past."""
+        if partition not in self._opinions:
+            self._opinions[partition] = Opinions(self.settings)
+        return self._opinions[partition]
+
+    def hear(self, event: Event, partition: int) -> bytes | None:
+        """A bar: the partition's bars to be kept, None when it is no news. Raises Rejected."""
+        if not isinstance(event, Bar):
+            raise Rejected(f"{event.SUBJECT} is nothing that detect hears")
+        bars = self.opinions(partition).bars
+        return bars.dump() if bars.hear(event) else None
+
+    def recall(self, partition: int, kept: bytes) -> None:
+        """Take the partition's bars up as `hear` gave them. Raises Rejected."""
+        self.opinions(partition).bars = Bars.load(kept)
+
+    def notes(self) -> list[str]:
+        """What an operator should hear of models that fail, once each."""
+        return [note for opinions in self._opinions.values() for note in opinions.notes()]
 
     # ---- what a frame does
 
@@ -106,17 +135,20 @@ class Detect:
         said: list[_Said] = []
         clock = Clock(samples.at / 1000.0, f"samples/{partition}/{offset}")
         now = clock.after
-        index = self.index(partition)
+        index, opinions = self.index(partition), self.opinions(partition)
         for share in self._shares(samples, index, offset, now):
+            while self._renewed:
+                opinions.left(*self._renewed.pop())
             block = share.block
             block.hear(share.rows, now, now - self.settings.forget_s)
             value = rates(block.memory, block.counter, share.rows, share.at, share.value)
             scores = score_rows(block.state, share.rows, share.at, value)
+            scores = opinions.scored(share.number, block, share.rows, share.at, value, scores)
             said += self._judged(share, value, scores, clock)
             block.included, block.changed = offset, True
         said += self._ended(partition, clock)
         index.sweep(now)
-        return [one.event for one in sorted(said, key=_in_order)]
+        return opinions.told(index, [one.event for one in sorted(said, key=_in_order)])
 
     def _shares(
         self, samples: Samples, index: SeriesIndex, offset: int, now: float
@@ -132,7 +164,7 @@ class Detect:
                 mine = number == held
                 block = index.in_memory(held)
                 place = np.flatnonzero(mine)
-                yield _Share(block, row[place], at[place], samples.value[place], place)
+                yield _Share(block, row[place], at[place], samples.value[place], place, held)
 
     def _places(self, names: list[str], index: SeriesIndex, offset: int, now: float) -> list[Place]:
         """Block and row of each name."""
@@ -152,7 +184,10 @@ class Detect:
             return Place(NOT_SCORED, 0)
         room = self.series < self.settings.max_series
         place = index.place(name, offset, now, spoken=spoken, room=room)
-        return Place(LEFT_OUT, 0) if place is None else place
+        if place is None:
+            return Place(LEFT_OUT, 0)
+        self._renewed.append(place)
+        return place
 
     def _judged(
         self, share: _Share, value: npt.NDArray[np.float64], scores: Scores, clock: Clock

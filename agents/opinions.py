@@ -56,6 +56,7 @@ class Opinions:
         self._models: dict[int, Calibrated] = {}  # by place
         self._modelled = np.zeros(0, np.bool_)
         self._count: Counter[str] = Counter()  # models by service
+        self._scored = False  # whether anything of this frame was
         self._notes: list[str] = []
         self._noted: set[str] = set()
 
@@ -65,6 +66,7 @@ class Opinions:
         self, number: int, block: Block, rows: Rows, at: Floats, value: Floats, scores: Scores
     ) -> Scores:
         """A block's share of a frame, `value` as it was scored: the scores that count."""
+        self._scored = True
         places = rows.astype(np.int64) + number * CAPACITY
         self._meet(number, block, places)
         if self._models:
@@ -75,7 +77,9 @@ class Opinions:
 
     def told(self, index: SeriesIndex, said: Sequence[Anomaly]) -> list[Anomaly]:
         """The frame is over: its anomalies with what is known beside them."""
-        self.services.turn(index.blocks)
+        if self._scored:  # else all blocks include the frame: it is read again
+            self.services.turn(index.blocks)
+        self._scored = False
         if not said:
             return []
         opened = [(n, row) for n, block in enumerate(index.blocks) for row in block.open]

@@ -264,7 +264,7 @@ def river_vector(
     Rejected for what that refuses, and for a supervised detector: there is nothing to be told.
 
     >>> river_vector("anomaly.HalfSpaceTrees", {"seed": 1}).score_one({"a": 0.5, "b": 0.5})
-    0
+    0.0
     """
     model = river_model(name, params, args).model
     if model._supervised:  # noqa: SLF001 - the only place where River says it
