@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 STUCK_S = 120.0  # joining a group and recovering tables takes seconds; then start over
 PAUSES = (0.5, 0.5, 1.0, 0.0)  # seconds: not every broker has heard yet of a topic just made
 STOP_S = 15.0  # a batch under way is given 4, the last saves 2
-GIVE_UP_S = 3.0  # Faust, stopped while it starts, may wait for a thread that never came up
+GIVE_UP_S = 8.0  # Faust, stopped while it starts, may wait for a thread that never came up
 
 
 class Running(Protocol):
