@@ -6,13 +6,15 @@ new one is a file here and a line in `FORMATS`.
 
 from collections.abc import Mapping
 
-from streams.formats import json, remote_write, text
+from streams.formats import json, otlp_json, otlp_proto, remote_write, text
 from streams.formats.columns import Parser
 
 FORMATS: dict[str, Parser] = {
     "json": json.parse,
     "remote-write": remote_write.parse,
     "remote-write-2": remote_write.parse_v2,
+    "otlp-json": otlp_json.parse,
+    "otlp-proto": otlp_proto.parse,
     "text": text.parse,
 }
 HEADERS = ("sentinel-format", "x-prometheus-remote-write-version", "content-type")

@@ -96,6 +96,7 @@ class Rows:
     at: list[Any] = field(default_factory=list)
     value: list[Any] = field(default_factory=list)
     origin: list[int] = field(default_factory=list)
+    increments: list[int] = field(default_factory=list)  # which rows tell only what was added
     service: list[str] = field(default_factory=list)
     severity: list[str] = field(default_factory=list)
     text: list[str] = field(default_factory=list)
@@ -200,8 +201,11 @@ def settled(
     code = np.array(rows.code, np.int64)
     keep = timely(sample_at, np.array(rows.origin, np.int64), batch, rows, limits)
     keep = finite(value, keep, rows.skips)
+    added = _flags(rows.increments, len(code))
     if not keep.all():
-        code, sample_at, value = code[keep], sample_at[keep], value[keep]
+        code, sample_at, value, added = code[keep], sample_at[keep], value[keep], added[keep]
+    if added.any():
+        value[added] = reading.series.totals.grown(code[added], value[added])
     lines = LineColumns(rows.service, line_at, rows.severity, rows.text, rows.labels)
     stays = timely(line_at, np.array(rows.line_origin, np.int64), batch, rows, limits)
     if not stays.all():
@@ -209,6 +213,12 @@ def settled(
     if len(code):
         reading.series.touch(code, int(batch.now.max()))
     return Parsed(SampleColumns(code, sample_at, value), lines, rows.rejects(), rows.skips)
+
+
+def _flags(which: list[int], size: int) -> npt.NDArray[np.bool_]:
+    flags = np.zeros(size, np.bool_)
+    flags[which] = True
+    return flags
 
 
 def _kept(lines: LineColumns, which: npt.NDArray[np.bool_]) -> LineColumns:

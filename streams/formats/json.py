@@ -25,6 +25,7 @@ from streams.formats.limits import Limits, Refused
 from streams.formats.series import checked, service_of
 from streams.formats.severity import severity
 from streams.formats.times import epoch_ms
+from streams.formats.verdict import verdict
 
 Labels = dict[str, str | int | float | bool | None]
 LABELS = msgspec.json.Decoder(Labels)
@@ -265,18 +266,3 @@ def written(value: str | float | bool) -> str:  # noqa: FBT001 - it is the label
     if isinstance(value, str):
         return value
     return str(value).lower() if isinstance(value, bool) else f"{value}"
-
-
-def verdict(error: Exception) -> tuple[str, str]:
-    """Rule and reason of what stopped us."""
-    match error:
-        case Refused():
-            return error.rule, str(error)
-        case RecursionError():
-            return "too-deep", "nested too deeply"
-        case msgspec.ValidationError():
-            return "bad-field", str(error)
-        case UnicodeDecodeError():
-            return "bad-utf8", f"not UTF-8: {error.reason} at byte {error.start}"
-        case _:
-            return "bad-json", str(error)

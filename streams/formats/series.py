@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from schemas.frames import canonical
 from streams.formats.limits import Limits, Refused
+from streams.formats.totals import Totals
 
 INVALID = re.compile(r"[^a-zA-Z0-9_.:]")  # what a frame's label notation cannot carry
 ORIGINS = 50_000  # of log lines, remembered
@@ -88,6 +89,8 @@ class SeriesIndex:
         self.origins = Recent(ORIGINS)  # of log lines: service and canonical labels
         self.names: list[str] = []
         self.services: list[str] = []
+        self.totals = Totals()
+        self.buckets: dict[int, dict[float, float]] = {}  # histograms as they last spoke
         self._by_name: dict[str, int] = {}
         self._service_codes: dict[str, int] = {}
         self._series: Counter[str] = Counter()
@@ -164,6 +167,8 @@ class SeriesIndex:
         if len(kept) == len(self.names):
             return False
         old = [(self.names[i], self.services[self._of[i]], int(self._seen[i])) for i in kept]
+        self.totals.renumbered(kept)
+        self.buckets.clear()
         self.codes.clear()
         self.names.clear()
         self.services.clear()

@@ -16,6 +16,7 @@ from streams.formats.columns import LATEST
 
 SECONDS, MILLIS, MICROS = 10**11, 10**14, 10**17  # the first number that is of the next unit
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+ColumnReader = Callable[[Sequence[Any], Callable[[int, str], None]], npt.NDArray[np.int64]]
 OUTSIDE = "before 1970 or after 9999"
 NANOSECONDS = pa.timestamp("ns", tz="UTC")
 
@@ -103,3 +104,38 @@ def _moment(given: str) -> int:
     if moment.tzinfo is None:
         raise ValueError("has no time zone")
     return (moment - EPOCH) // timedelta(milliseconds=1)
+
+
+UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1000, "ns": 1}  # ns
+
+
+def in_unit(unit: str) -> ColumnReader:
+    """A reader of columns like `epoch_ms`, of numbers in `unit` whatever their magnitude.
+
+    Zero is no time: protocols with a fixed unit write it for "unknown".
+    """
+    scale = UNITS[unit]
+
+    def column_ms(
+        column: Sequence[Any], refuse: Callable[[int, str], None]
+    ) -> npt.NDArray[np.int64]:
+        result = np.full(len(column), -1, np.int64)
+        for i, given in enumerate(column):
+            try:
+                result[i] = _in(given, scale)
+            except (ValueError, OverflowError, TypeError) as error:
+                refuse(i, f"time {given!r:.60}: {error}")
+        return result
+
+    return column_ms
+
+
+def _in(given: Any, scale: int) -> int:
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        raise TypeError("missing" if given is None else "not a number")
+    if not given:
+        raise ValueError("missing")
+    at = given * scale // 1_000_000 if isinstance(given, int) else round(given * scale / 1e6)
+    if not 0 <= at <= LATEST:
+        raise ValueError(OUTSIDE)
+    return at

@@ -1,0 +1,193 @@
+"""Histograms of every make as series: buckets as Prometheus names them, count, sum, quantiles.
+
+Buckets are counted cumulatively under `le`, as detect's counters expect them. An exponential
+histogram's fine buckets are used for its quantiles; as series they are merged to powers of
+two (or of 4, 16, ...: each a subset of the one before), because a series for each of up to
+some hundred bounds that move with the data would be a new series with every sample.
+
+Quantiles are of what was observed since the histogram last spoke: of the counts themselves
+when they are deltas, else of what the counts have grown by. The first of a cumulative
+histogram has none, and nor has one whose buckets changed or whose counts fell (a restart).
+
+Source: OpenTelemetry metrics data model, "Histogram" and "ExponentialHistogram"; Prometheus,
+`histogram_quantile`.
+"""
+
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from itertools import accumulate, pairwise
+from typing import NamedTuple
+
+from streams.formats.limits import Refused
+from streams.formats.record import Record
+
+QUANTILES = (("_p50", 0.50), ("_p95", 0.95), ("_p99", 0.99))
+MOST_BUCKETS = 32  # series of an exponential histogram's buckets
+SCALES = range(-11, 22)  # what the data model calls reasonable; beyond, a bound is no number
+
+
+class Buckets(NamedTuple):
+    """Upper bounds, ascending, the last one infinite; and how many were observed in each."""
+
+    bounds: Sequence[float]
+    counts: Sequence[float]
+
+
+class Told(NamedTuple):
+    """One data point of a histogram."""
+
+    at: object
+    buckets: Buckets  # as series
+    fine: Buckets  # for quantiles; often the same
+    observed: float  # how many in all
+    total: float | None  # the sum, where the producer keeps one
+    delta: bool
+    low: float = -math.inf  # the smallest and largest observed, where the producer knows
+    high: float = math.inf
+
+
+def classic(bounds: Sequence[float], counts: Sequence[float]) -> Buckets:
+    """Buckets with explicit bounds; the infinite one may be left out of them. Raises Refused."""
+    limits = list(bounds)
+    if not counts and not limits:
+        return Buckets((), ())  # a histogram without buckets: count and sum only
+    if len(limits) == len(counts) - 1:
+        limits.append(math.inf)
+    if len(limits) != len(counts):
+        raise Refused("bad-histogram", f"{len(counts)} counts for {len(bounds)} bounds")
+    if any(not low < high for low, high in pairwise(limits)) or math.isnan(limits[0]):
+        raise Refused("bad-histogram", "bounds that do not ascend")
+    if limits[-1] != math.inf:
+        return Buckets([*limits, math.inf], [*counts, 0])
+    return Buckets(limits, counts)
+
+
+def exponential(
+    scale: int,
+    zeros: float,
+    threshold: float,
+    positive: tuple[int, Sequence[float]],
+    negative: tuple[int, Sequence[float]],
+) -> tuple[Buckets, Buckets]:
+    """An exponential histogram's buckets, merged for series and as they are.
+
+    A side is its offset and its counts: count i is of the values from base**(offset + i) up to
+    base**(offset + i + 1), where base is 2**(2**-scale). Raises Refused.
+    """
+    if scale not in SCALES:
+        raise Refused("bad-histogram", f"scale {scale}: {SCALES[0]} to {SCALES[-1]} make sense")
+    coarse, up, down = scale, positive, negative
+    while coarse > 0 or len(up[1]) + len(down[1]) > MOST_BUCKETS:
+        coarse, up, down = coarse - 1, _halved(*up), _halved(*down)
+    return (
+        _laid_out(coarse, zeros, threshold, up, down),
+        _laid_out(scale, zeros, threshold, positive, negative),
+    )
+
+
+def _halved(offset: int, counts: Sequence[float]) -> tuple[int, list[float]]:
+    """The same counts at half the resolution."""
+    start = offset >> 1
+    merged = [0.0] * (((offset + len(counts) - 1) >> 1) - start + 1 if counts else 0)
+    for i, count in enumerate(counts):
+        merged[((offset + i) >> 1) - start] += count
+    return start, merged
+
+
+def _laid_out(
+    scale: int,
+    zeros: float,
+    threshold: float,
+    positive: tuple[int, Sequence[float]],
+    negative: tuple[int, Sequence[float]],
+) -> Buckets:
+    below = [
+        (-_bound(scale, negative[0] + i), count) for i, count in enumerate(negative[1])
+    ]  # the upper bound of a negative bucket is the one that is nearer to zero
+    above = [(_bound(scale, positive[0] + i + 1), count) for i, count in enumerate(positive[1])]
+    merged: dict[float, float] = {}
+    for bound, count in [*reversed(below), (threshold, zeros), *above, (math.inf, 0.0)]:
+        merged[bound] = merged.get(bound, 0.0) + count
+    ordered = sorted(merged)
+    return Buckets(ordered, [merged[bound] for bound in ordered])
+
+
+def _bound(scale: int, index: int) -> float:
+    try:
+        return float(2.0 ** math.ldexp(index, -scale))
+    except OverflowError:
+        return math.inf
+
+
+def quantile(
+    q: float, buckets: Buckets, low: float = -math.inf, high: float = math.inf
+) -> float | None:
+    """The value below which the share `q` lies, linear within its bucket; None of nothing.
+
+    In the last, unbounded bucket it is that bucket's lower bound, as Prometheus has it.
+
+    >>> quantile(0.5, Buckets([1.0, 2.0, math.inf], [5, 10, 0]))
+    1.25
+    """
+    total = sum(buckets.counts)
+    if not total > 0 or len(buckets.bounds) < 2:  # noqa: PLR2004 - one bucket tells nothing
+        return None
+    rank, seen, lower = q * total, 0.0, -math.inf
+    for upper, count in zip(buckets.bounds, buckets.counts, strict=True):
+        if count and seen + count >= rank:
+            break
+        seen, lower = seen + count, upper
+    if upper == math.inf:
+        found = lower
+    else:
+        if lower == -math.inf:
+            lower = min(0.0, upper)
+        found = lower + (upper - lower) * (rank - seen) / count
+    return min(max(found, low), high)
+
+
+Namer = Callable[[], Mapping[str, str]]
+
+
+def note(record: Record, key: Hashable, metric: str, labels: Namer, told: Told) -> None:
+    """Note one data point: a sample a bucket, the count, the sum, and quantiles."""
+    cumulated = list(accumulate(told.buckets.counts))
+    if cumulated and abs(cumulated[-1] - told.observed) > 1e-9 * told.observed:
+        raise Refused("bad-histogram", f"{cumulated[-1]:g} in buckets, {told.observed:g} in all")
+    for bound, count in zip(told.buckets.bounds, cumulated, strict=True):
+        le = "+Inf" if bound == math.inf else repr(float(bound)).removesuffix(".0")
+        record.sample(
+            (key, le),
+            f"{metric}_bucket",
+            lambda le=le: {**labels(), "le": le},  # type: ignore[misc] # its own of each round
+            told.at,
+            count,
+            increment=told.delta,
+        )
+    if told.total is not None:
+        record.sample(
+            (key, "sum"), f"{metric}_sum", labels, told.at, told.total, increment=told.delta
+        )
+    code = record.sample(
+        (key, "count"), f"{metric}_count", labels, told.at, told.observed, increment=told.delta
+    )
+    lately = told.fine if told.delta else _since(record, code, told.fine)
+    if lately is None:
+        return
+    for suffix, q in QUANTILES:
+        value = quantile(q, lately, told.low, told.high)
+        if value is not None and math.isfinite(value):
+            record.sample((key, suffix), metric + suffix, labels, told.at, value)
+
+
+def _since(record: Record, code: int, buckets: Buckets) -> Buckets | None:
+    """What a cumulative histogram observed since it last spoke, None when that is not known."""
+    known = record.reading.series.buckets
+    now = dict(zip(buckets.bounds, buckets.counts, strict=True))
+    before = known.get(code)
+    if code >= 0:
+        known[code] = now
+    if before is None or any(bound not in now for bound, count in before.items() if count):
+        return None
+    grown = [count - before.get(bound, 0.0) for bound, count in now.items()]
+    return Buckets(buckets.bounds, grown) if min(grown, default=0) >= 0 else None

@@ -1,0 +1,56 @@
+"""Records as their producers write them, and what must come of each."""
+
+from tests.streams.formats.contract import DEEP, Golden
+from tests.streams.formats.goldens_otlp import OTLP
+from tests.streams.formats.test_remote_write import AT as WRITTEN_AT
+from tests.streams.formats.test_remote_write import UP, VERSION_1, VERSION_2
+
+NEST = b"[" * DEEP + b"]" * DEEP
+ABSURD = (b"-1", b"1e300", b'"99999-01-01T00:00:00Z"', b"9" * 30, b"[1]", b"true")
+
+
+def absurd(raw: bytes, time: bytes) -> tuple[bytes, ...]:
+    """The record, `time` replaced by what is none."""
+    assert time in raw
+    return tuple(raw.replace(time, other) for other in ABSURD)
+
+
+OWN = (
+    b'{"service":"checkout","metric":"latency_p95_ms","at":"2026-01-02T03:04:05.678Z","value":212.4,'
+    b'"labels":{"region":"eu"}}'
+)
+OWN_LINE = b'{"service":"checkout","at":1767323045678,"severity":"error","message":"no money"}'
+
+GOLDENS = [
+    Golden(
+        "json",
+        OWN,
+        samples=(('latency_p95_ms{region="eu",service="checkout"}', 1_767_323_045_678, 212.4),),
+        absurd=absurd(OWN, b'"2026-01-02T03:04:05.678Z"'),
+        deep=OWN.replace(b'{"region":"eu"}', NEST),
+    ),
+    Golden(
+        "json",
+        OWN_LINE,
+        lines=(("checkout", 1_767_323_045_678, "error", "no money", "{}"),),
+        absurd=absurd(OWN_LINE, b"1767323045678"),
+    ),
+    Golden("remote-write", VERSION_1, samples=((UP, WRITTEN_AT, 1.0),)),
+    Golden("remote-write-2", VERSION_2, samples=((UP, WRITTEN_AT, 1.0),)),
+    Golden(
+        "text",
+        b"2026-01-02T03:04:05.678Z ERROR payment refused",
+        lines=(
+            (
+                "shop",
+                1_767_323_045_678,
+                "error",
+                "2026-01-02T03:04:05.678Z ERROR payment refused",
+                "{}",
+            ),
+        ),
+        service="shop",
+        cuts=1,
+    ),
+    *OTLP,
+]

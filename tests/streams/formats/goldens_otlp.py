@@ -1,0 +1,202 @@
+"""OTLP export requests, in both encodings, with every kind of metric."""
+
+import json
+
+from google.protobuf.json_format import MessageToDict, ParseDict
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+
+from tests.streams.formats.contract import DEEP, Golden
+
+AT = 1_700_000_000_000
+NS = AT * 1_000_000
+TIME = str(NS).encode()
+
+# One gauge, as the collector's kafka exporter writes it in either encoding.
+GAUGE_PROTO = bytes.fromhex(
+    "0a400a1c0a1a0a0c736572766963652e6e616d65120a0a08636865636b6f75741220121e0a036370751a01312a140a"
+    "121900002a36fe9c971721000000000000e03f"
+)
+GAUGE_JSON = (
+    b'{"resourceMetrics":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":'
+    b'"checkout"}}]},"scopeMetrics":[{"metrics":[{"name":"cpu","unit":"1","gauge":{"dataPoints":'
+    b'[{"timeUnixNano":"1700000000000000000","asDouble":0.5}]}}]}]}]}'
+)
+# The published example of log records, ids as hexadecimal text.
+LOGS_JSON = (
+    b'{"resourceLogs":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":'
+    b'"my.service"}}]},"scopeLogs":[{"scope":{"name":"my.library","version":"1.0.0","attributes":[{'
+    b'"key":"my.scope.attribute","value":{"stringValue":"some scope attribute"}}]},"logRecords":[{'
+    b'"timeUnixNano":"1544712660300000000","observedTimeUnixNano":"1544712660300000000",'
+    b'"severityNumber":10,"severityText":"Information","traceId":"5B8EFFF798038103D269B633813FC60C",'
+    b'"spanId":"EEE19B7EC3C1B174","body":{"stringValue":"Example log record"},"attributes":[{"key":'
+    b'"boolean.attribute","value":{"boolValue":true}},{"key":"int.attribute","value":{"intValue":'
+    b'"10"}},{"key":"array.attribute","value":{"arrayValue":{"values":[{"stringValue":"many"},'
+    b'{"stringValue":"values"}]}}}]}]}]}]}'
+)
+LOGGED = (
+    "my.service",
+    1_544_712_660_300,
+    "info",
+    "Example log record",
+    (
+        r'{array.attribute="[\"many\",\"values\"]",boolean.attribute="true",int.attribute="10",'
+        'otel_scope_name="my.library",service.name="my.service"}'
+    ),
+)
+
+
+def _pair(key: str, value: str) -> dict[str, object]:
+    return {"key": key, "value": {"stringValue": value}}
+
+
+def _request(*metrics: dict[str, object]) -> ExportMetricsServiceRequest:
+    resource = {"attributes": [_pair("service.name", "shop"), _pair("host.name", "h1")]}
+    scopes = [{"scope": {"name": "lib"}, "metrics": list(metrics)}]
+    given = {"resourceMetrics": [{"resource": resource, "scopeMetrics": scopes}]}
+    return ParseDict(given, ExportMetricsServiceRequest())
+
+
+def _json(request: ExportMetricsServiceRequest) -> bytes:
+    """As the collector writes it: enumerations as numbers, 64-bit integers as text."""
+    return json.dumps(MessageToDict(request, use_integers_for_enums=True)).encode()
+
+
+POINT = {"timeUnixNano": str(NS), "attributes": [_pair("route", "/pay")]}
+GIVEN = 'host.name="h1",{}otel_scope_name="lib",route="/pay",service="shop",service.name="shop"'
+OF = GIVEN.format("")
+HALF = OF.replace("route", 'quantile="0.5",route')
+
+
+def _le(bound: str) -> str:
+    return GIVEN.format(f'le="{bound}",')
+
+
+EVERY_KIND = _request(
+    {
+        "name": "http.requests",
+        "sum": {
+            "isMonotonic": True,
+            "aggregationTemporality": 2,
+            "dataPoints": [{**POINT, "asInt": "41"}],
+        },
+    },
+    {
+        "name": "queue.size",
+        "sum": {"aggregationTemporality": 2, "dataPoints": [{**POINT, "asInt": "-3"}]},
+    },
+    {
+        "name": "jobs",
+        "sum": {
+            "isMonotonic": True,
+            "aggregationTemporality": 1,
+            "dataPoints": [{**POINT, "asDouble": 2.5}, {**POINT, "asDouble": 4}],
+        },
+    },
+    {
+        "name": "latency",
+        "histogram": {
+            "aggregationTemporality": 1,
+            "dataPoints": [
+                {
+                    **POINT,
+                    "count": "10",
+                    "sum": 7.5,
+                    "bucketCounts": ["4", "4", "2"],
+                    "explicitBounds": [0.5, 1],
+                    "min": 0.1,
+                    "max": 1.5,
+                }
+            ],
+        },
+    },
+    {
+        "name": "size",
+        "exponentialHistogram": {
+            "aggregationTemporality": 1,
+            "dataPoints": [
+                {
+                    **POINT,
+                    "count": "8",
+                    "sum": 30,
+                    "scale": 1,
+                    "zeroCount": "2",
+                    "positive": {"offset": 0, "bucketCounts": ["1", "2", "3"]},
+                }
+            ],
+        },
+    },
+    {
+        "name": "gc",
+        "summary": {
+            "dataPoints": [
+                {
+                    **POINT,
+                    "count": "5",
+                    "sum": 1.5,
+                    "quantileValues": [{"quantile": 0.5, "value": 0.25}],
+                }
+            ]
+        },
+    },
+    {"name": "gone", "gauge": {"dataPoints": [{**POINT, "flags": 1}]}},
+    {"name": "never", "gauge": {"dataPoints": [{**POINT, "asDouble": "NaN"}]}},
+    {"name": "none", "gauge": {}},
+)
+MADE = (
+    (f"http.requests_total{{{OF}}}", AT, 41.0),
+    (f"queue.size{{{OF}}}", AT, -3.0),
+    (f"jobs_total{{{OF}}}", AT, 2.5),
+    (f"jobs_total{{{OF}}}", AT, 6.5),
+    (f"latency_bucket{{{_le('0.5')}}}", AT, 4.0),
+    (f"latency_bucket{{{_le('1')}}}", AT, 8.0),
+    (f"latency_bucket{{{_le('+Inf')}}}", AT, 10.0),
+    (f"latency_sum{{{OF}}}", AT, 7.5),
+    (f"latency_count{{{OF}}}", AT, 10.0),
+    (f"latency_p50{{{OF}}}", AT, 0.625),
+    (f"latency_p95{{{OF}}}", AT, 1.0),
+    (f"latency_p99{{{OF}}}", AT, 1.0),
+    (f"size_bucket{{{_le('0')}}}", AT, 2.0),
+    (f"size_bucket{{{_le('2')}}}", AT, 5.0),
+    (f"size_bucket{{{_le('4')}}}", AT, 8.0),
+    (f"size_bucket{{{_le('+Inf')}}}", AT, 8.0),
+    (f"size_sum{{{OF}}}", AT, 30.0),
+    (f"size_count{{{OF}}}", AT, 8.0),
+    (f"size_p50{{{OF}}}", AT, 2**0.5 + (2 - 2**0.5) * 0.5),
+    (f"size_p95{{{OF}}}", AT, 2 + (2**1.5 - 2) * (7.6 - 5) / 3),
+    (f"size_p99{{{OF}}}", AT, 2 + (2**1.5 - 2) * (7.92 - 5) / 3),
+    (f"gc{{{HALF}}}", AT, 0.25),
+    (f"gc_count{{{OF}}}", AT, 5.0),
+    (f"gc_sum{{{OF}}}", AT, 1.5),
+)
+LEFT_OUT = {"stale": 1, "nan": 1, "metric-without-points": 1}
+CPU = (('cpu{service="checkout",service.name="checkout"}', AT, 0.5),)
+NEST = b'{"arrayValue":{"values":[' * DEEP + b"]}}" * DEEP
+
+OTLP = [
+    Golden("otlp-proto", GAUGE_PROTO, samples=CPU),
+    Golden(
+        "otlp-json",
+        GAUGE_JSON,
+        samples=CPU,
+        absurd=tuple(
+            GAUGE_JSON.replace(b'"' + TIME + b'"', other)
+            for other in (b"0", b"-1", b'"9999999999999999999999999"', b'"soon"', b'"-5"')
+        ),
+        deep=GAUGE_JSON.replace(b'{"stringValue":"checkout"}', NEST),
+    ),
+    Golden("otlp-proto", EVERY_KIND.SerializeToString(), samples=MADE, skips=LEFT_OUT),
+    Golden("otlp-json", _json(EVERY_KIND), samples=MADE, skips=LEFT_OUT),
+    Golden("otlp-json", LOGS_JSON, lines=(LOGGED,)),
+    Golden(
+        "otlp-proto",
+        ParseDict(
+            json.loads(LOGS_JSON.replace(b"5B8EFFF798038103D269B633813FC60C", b"W47/95gDgQPSabYzgT/GDA==")
+                       .replace(b"EEE19B7EC3C1B174", b"7uGbfsPBsXQ=")),
+            ExportLogsServiceRequest(),
+        ).SerializeToString(),
+        lines=(LOGGED,),
+    ),
+]  # fmt: skip

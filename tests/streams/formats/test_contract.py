@@ -1,0 +1,114 @@
+"""One suite over every format: what is whole comes out whole, what is not is accounted for."""
+
+from itertools import islice
+
+import pytest
+
+from streams.formats import FORMATS
+from streams.formats.limits import MIB
+from tests.streams.formats import contract
+from tests.streams.formats.contract import Golden
+from tests.streams.formats.goldens import GOLDENS
+
+FIRST = {golden.format: golden for golden in reversed(GOLDENS)}
+TIMELESS = {"bad-time", "too-late", "in-the-future", "bad-field", "bad-value", "bad-json"}
+SOME, MANY = 300, 10_000
+
+goldens = pytest.mark.parametrize(
+    "golden", GOLDENS, ids=[f"{golden.format}-{i}" for i, golden in enumerate(GOLDENS)]
+)
+formats = pytest.mark.parametrize("golden", FIRST.values(), ids=FIRST)
+
+
+def test_every_format_has_a_golden_record() -> None:
+    assert contract.undeclared() == set()
+
+
+@goldens
+def test_a_golden_record_comes_out_whole(golden: Golden) -> None:
+    contract.comes_out_whole(golden)
+
+
+@goldens
+def test_a_record_cut_at_any_byte_is_accounted_for(golden: Golden) -> None:
+    cut = contract.prefixes(golden.raw)
+    result = contract.accounts_for(golden, cut)
+    whole = [reject.record for reject in result.rejects]
+    assert len(set(whole)) == (len(cut) if golden.cuts < 0 else golden.cuts)
+
+
+@goldens
+def test_a_record_with_a_bit_turned_is_accounted_for(golden: Golden) -> None:
+    """About three hundred of its bits, spread over all of it."""
+    flips = contract.flips(golden.raw)
+    step = len(flips) // 300 | 1  # odd, so that it meets each of a byte's bits
+    contract.accounts_for(golden, flips[::step])
+
+
+@pytest.mark.faults
+@goldens
+def test_a_record_with_any_bit_turned_is_accounted_for(golden: Golden) -> None:
+    contract.accounts_for(golden, contract.flips(golden.raw))
+
+
+@goldens
+def test_damage_harms_neither_neighbour(golden: Golden) -> None:
+    for bad in (*contract.prefixes(golden.raw)[:: max(1, len(golden.raw) // 20)], b"\xff\x00" * 9):
+        contract.survives_between(golden, bad)
+
+
+@formats
+def test_an_oversize_record_is_one_dead_letter(golden: Golden) -> None:
+    contract.refuses_whole(golden, golden.raw[:1] * (2 * MIB), {"too-large"})
+
+
+@formats
+def test_an_empty_record_is_said_to_be_empty(golden: Golden) -> None:
+    result = golden.read(b"")
+    assert result.elements == 1
+    assert result.skips["empty"] + sum(r.rule == "empty" for r in result.rejects) == 1
+
+
+@goldens
+def test_bytes_that_are_no_text_are_accounted_for(golden: Golden) -> None:
+    for at in range(0, len(golden.raw), len(golden.raw) // 200 + 1):
+        bad = golden.raw[:at] + b"\xff" + golden.raw[at + 1 :]
+        assert golden.read(bad).elements >= 1
+
+
+@goldens
+def test_an_absurd_time_is_one_dead_letter(golden: Golden) -> None:
+    for bad in golden.absurd:
+        contract.refuses_whole(golden, bad, TIMELESS, late_s=3600, future_s=300)
+
+
+@goldens
+def test_what_is_nested_ten_thousand_deep_is_one_dead_letter(golden: Golden) -> None:
+    if golden.deep:
+        contract.refuses_whole(golden, golden.deep, {"too-deep", "bad-json"})
+
+
+@formats
+def test_other_formats_records_are_accounted_for(golden: Golden) -> None:
+    others = [other.raw for other in GOLDENS if other.format != golden.format]
+    contract.accounts_for(golden, others)
+
+
+def _fuzz(name: str, count: int) -> None:
+    seeds = [golden for golden in GOLDENS if golden.format == name]
+    others = [golden.raw for golden in GOLDENS]
+    stream = contract.mutations([golden.raw for golden in seeds], others, seed=len(name))
+    while batch := list(islice(stream, min(100, count))):
+        contract.accounts_for(seeds[0], batch)
+        count -= len(batch)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_three_hundred_mutations_are_accounted_for(name: str) -> None:
+    _fuzz(name, SOME)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("name", FORMATS)
+def test_ten_thousand_mutations_are_accounted_for(name: str) -> None:
+    _fuzz(name, MANY)
