@@ -1,271 +1,240 @@
 """Backtest: what the detector would have said about a folder of history.
 
-Every `*.csv`, `*.csv.gz` and `*.parquet` below the input is one series, with the columns
-`timestamp` and `value`; others, labels among them, are not read. Below the output, under the
-same name, each gets `timestamp,score,alarm`, a row for each of its rows, in their order. Rows go
-through in chunks, so a file may be larger than memory. Every `*.jsonl` and `*.jsonl.gz` is log
-lines, `{"line": text}` each: of these, which template each has.
+Every `.csv`, `.csv.gz`, `.parquet` and Prometheus `.json` below the input holds series. Below the
+output, under the same name, each gets `timestamp,score,alarm`, a row for each of its rows, in
+their order; labels are read to measure, never to score. Every `.jsonl` and `.jsonl.gz` is log
+lines, `{"line": text}` each: of these, which template each has. A file that cannot be read is
+told and left out; the others go on.
 """
 
-import csv
-import math
 import time
-import zlib
-from array import array
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from datetime import UTC, datetime
-from itertools import islice
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
+import msgspec
 
-from agents.scorer.block import BlockState
-from agents.scorer.rest import ALARM
-from agents.scorer.scorer import score_rows, warm_up
 from schemas.errors import Rejected
+from schemas.frames import parsed
 from streams import backtest_logs
+from streams.backtest_album import Album, Pictures
+from streams.backtest_csv import SUFFIXES as CSV
+from streams.backtest_csv import read_csv
+from streams.backtest_detector import Choice, Detector, Shipped
+from streams.backtest_labels import bare, is_windows, read_labels
+from streams.backtest_page import write_page
+from streams.backtest_parquet import SUFFIX as PARQUET
+from streams.backtest_parquet import read_parquet
+from streams.backtest_prometheus import SUFFIXES as JSON
+from streams.backtest_prometheus import is_answer, read_prometheus, whole_name
+from streams.backtest_quality import quality
+from streams.backtest_series import Series
+from streams.backtest_summary import Summary
+from streams.backtest_table import Chunk, Table, safe_name
+from streams.backtest_write import Scores, scores
 from streams.history import text, whole
 
-CHUNK = 65_536  # rows: large enough that the kernel's call costs nothing
+PAGE = "index.html"
 
-SUFFIXES = (".csv", ".csv.gz", ".parquet")
-MISSING = frozenset({"", "nan", "null", "none", "na", "n/a"})
-COLUMNS = ("timestamp", "value")
-
-Floats = npt.NDArray[np.float64]
-Progress = Callable[[Path, int, int], None]  # file just done, how many are, how many there are
+Progress = Callable[[str, int, int], None]  # what was just done, how many are, how many there are
 
 
-class Chunk(NamedTuple):
-    """Rows of one series: time as it was written, epoch seconds, value (NaN where missing)."""
+@dataclass(frozen=True)
+class Wish:
+    """What is asked of a backtest beside its folders."""
 
-    written: Any  # a list of str from CSV, an Arrow array from Parquet
-    at: Floats
-    value: Floats
-
-
-class Summary(NamedTuple):
-    """What a backtest saw; `logs` are files of log lines, `templates` theirs after merges."""
-
-    series: int
-    samples: int
-    alarms: int
-    microseconds: float  # a sample, scoring alone
-    logs: int
-    lines: int
-    templates: int
+    labels: Path | None = None
+    zone: tzinfo = UTC  # of times that name none
+    pictures: Pictures = Pictures.none
+    detector: Choice = field(default_factory=Shipped)
 
 
-def backtest(input_dir: Path, output_dir: Path, progress: Progress | None = None) -> Summary:
+def backtest(
+    input_dir: Path, output_dir: Path, wish: Wish | None = None, progress: Progress | None = None
+) -> Summary:
     """Score every series and mine all log lines below `input_dir`, into `output_dir`.
 
-    Rejected, naming file and line, for what cannot be read, Unavailable for what cannot be
-    written; files that were done by then stay, the faulty one leaves nothing.
+    What cannot be read is in the summary's `faults`, file and line named, and leaves nothing.
+    Rejected for folders that will not do, Unavailable for what cannot be written.
     """
-    source, target = input_dir.resolve(), output_dir.resolve()
-    found, logs = _found(source, target, input_dir, output_dir)
-    warm_up()
-    samples, alarms, seconds, lines, templates = 0, 0, 0.0, 0, 0
-    for done, path in enumerate((*found, *logs), 1):
-        name = path.relative_to(source)
-        if done <= len(found):
-            with whole(target / name) as unfinished:
-                count, alarming, took = _through(path, str(name), unfinished)
-            samples, alarms, seconds = samples + count, alarms + alarming, seconds + took
-        else:
-            merged = target / backtest_logs.merged_name(name)
-            mined = backtest_logs.mine(path, str(name), target / name, merged)
-            lines, templates = lines + mined.lines, templates + mined.templates
-        if progress is not None:
-            progress(name, done, len(found) + len(logs))
-    each = seconds / max(samples, 1) * 1e6
-    return Summary(len(found), samples, alarms, each, len(logs), lines, templates)
+    run = _Run(input_dir, output_dir, wish or Wish())
+    return run.all(progress or (lambda _what, _done, _of: None))
 
 
-def _found(
-    source: Path, target: Path, input_dir: Path, output_dir: Path
-) -> tuple[list[Path], list[Path]]:
-    """The files of series and of log lines; Rejected where there are none, or no room."""
-    if not source.is_dir():
-        raise Rejected(f"{input_dir} is no folder: name the folder that holds the history")
-    if target == source or source in target.parents:
-        raise Rejected(f"{output_dir} lies in {input_dir}: choose an output folder outside of it")
-    if target.exists() and not target.is_dir():
-        raise Rejected(f"{output_dir} is a file: name a folder for the scores")
-    files = [path for path in sorted(source.rglob("*")) if path.is_file()]
-    found = [path for path in files if path.name.endswith(SUFFIXES)]
-    logs = [path for path in files if path.name.endswith(backtest_logs.SUFFIXES)]
-    if not found and not logs:
-        raise Rejected(
-            f"{input_dir} holds no series: no .csv, .csv.gz, .parquet or .jsonl below it"
+class _Source(NamedTuple):
+    """A file, or the pieces of one; names are relative to the input."""
+
+    name: str
+    pieces: tuple[tuple[Path, str], ...]
+
+
+class _Run:
+    """A backtest that is under way."""
+
+    def __init__(self, input_dir: Path, output_dir: Path, wish: Wish) -> None:
+        self._given, self._wish = (input_dir, output_dir), wish
+        self._source, self._target = input_dir.resolve(), output_dir.resolve()
+        self._labels = read_labels(wish.labels, wish.zone) if wish.labels else None
+        self._album = Album(self._target, wish.pictures, wish.detector.threshold)
+        self._series: list[Series] = []
+        self._outputs: set[Path] = set()
+        self._faults: list[str] = []
+        self._notes: list[str] = []
+        self._seconds = 0.0
+
+    def all(self, progress: Progress) -> Summary:
+        found, logs = self._files()
+        mined: list[backtest_logs.MinedFile] = []
+        for done, source in enumerate((*found, *logs), 1):
+            try:
+                if done <= len(found):
+                    self._score(source)
+                else:
+                    mined.append(self._mine(source))
+            except Rejected as error:
+                self._faults.append(str(error))
+            progress(source.name, done, len(found) + len(logs))
+        self._album.finish(progress)
+        self._say_of_labels()
+        summary = self._summary(mined)
+        if not (self._series and self._album.traced):
+            return summary
+        path = self._target / PAGE
+        write_page(path, self._given[0].name or str(self._given[0]), summary)
+        return summary._replace(page=str(self._given[1] / PAGE))
+
+    def _say_of_labels(self) -> None:
+        if self._labels is None:
+            return
+        unmatched = self._labels.unmatched()
+        if not unmatched:
+            return
+        if self._series and not any(each.spans for each in self._series):
+            names = ", ".join(each.name for each in self._series[:3])
+            raise Rejected(f"no label fits a series: labelled are {unmatched}; series are {names}")
+        self._notes.append(f"labelled, but not in the history: {unmatched}")
+
+    def _summary(self, mined: list[backtest_logs.MinedFile]) -> Summary:
+        series = sorted(self._series, key=lambda each: each.name)
+        series.sort(key=lambda each: each.interest, reverse=True)
+        tallies = [each.tally for each in series if each.tally]
+        samples = sum(each.samples for each in series)
+        return Summary(
+            series=len(series),
+            samples=samples,
+            alarms=sum(each.alarms for each in series),
+            microseconds=self._seconds / max(samples, 1) * 1e6,
+            logs=len(mined),
+            lines=sum(each.lines for each in mined),
+            templates=sum(each.templates for each in mined),
+            detector=self._wish.detector.said,
+            faults=tuple(self._faults),
+            notes=tuple(self._notes),
+            quality=quality(tallies) if tallies else None,
+            found=tuple(each.found() for each in series),
+            page=None,
         )
-    for path in logs:
-        beside = source / backtest_logs.merged_name(path.relative_to(source))
-        if beside in logs:
-            raise Rejected(f"{beside.relative_to(source)} has the name of a result: rename it")
-    return found, logs
 
+    # ---- what there is
 
-def _through(path: Path, name: str, target: Path) -> tuple[int, int, float]:
-    parquet = path.suffix == ".parquet"
-    read, write = (_parquet_chunks, _ParquetScores) if parquet else (_csv_chunks, _CsvScores)
-    block, samples, alarms, seconds = BlockState(1), 0, 0, 0.0
-    row = block.claim()
-    with closing(write(target)) as out:
-        for chunk in read(path, name):
-            rows = np.full(len(chunk.at), row, np.int32)
+    def _files(self) -> tuple[list[_Source], list[_Source]]:
+        """The files of series and of log lines; Rejected where there are none, or no room."""
+        source, target, (input_dir, output_dir) = self._source, self._target, self._given
+        if not source.is_dir():
+            raise Rejected(f"{input_dir} is no folder: name the folder that holds the history")
+        if target == source or source in target.parents:
+            raise Rejected(f"{output_dir} lies in {input_dir}: choose an output folder outside")
+        if target.exists() and not target.is_dir():
+            raise Rejected(f"{output_dir} is a file: name a folder for the scores")
+        labels = self._wish.labels.resolve() if self._wish.labels else None
+        files = [path for path in sorted(source.rglob("*")) if path.is_file() and path != labels]
+        sources: dict[str, list[tuple[Path, str]]] = {}
+        for path in files:
+            name = path.relative_to(source).as_posix()
+            if name.endswith((*CSV, PARQUET)) or (name.endswith(JSON) and self._is_series(path)):
+                called = whole_name(name) if name.endswith(JSON) else name
+                sources.setdefault(called, []).append((path, name))
+        found = [_Source(name, tuple(pieces)) for name, pieces in sources.items()]
+        mined = [path for path in files if path.name.endswith(backtest_logs.SUFFIXES)]
+        if not found and not mined:
+            kinds = ", ".join((*CSV, PARQUET, "Prometheus .json"))
+            raise Rejected(f"{input_dir} holds no series: no {kinds} or .jsonl below it")
+        for path in mined:
+            beside = source / backtest_logs.merged_name(path.relative_to(source))
+            if beside in mined:
+                raise Rejected(f"{beside.relative_to(source)} has the name of a result: rename it")
+        names = [(path, path.relative_to(source).as_posix()) for path in mined]
+        return found, [_Source(name, ((path, name),)) for path, name in names]
+
+    def _is_series(self, path: Path) -> bool:
+        """Whether a JSON file is to be read; labels that lie beside the history are not."""
+        if is_answer(path):
+            return True
+        try:
+            with text(path, "r") as file:
+                windows = is_windows(msgspec.json.decode(file.read()))
+        except (msgspec.DecodeError, OSError, ValueError):
+            return True
+        if windows:
+            name = path.relative_to(self._source).as_posix()
+            self._notes.append(f"{name} holds windows, no series: --labels measures with them")
+        return not windows
+
+    # ---- what is done with one
+
+    def _tables(self, source: _Source) -> Iterator[Table]:
+        path, name = source.pieces[0]
+        if name.endswith(CSV):
+            return read_csv(path, name, self._wish.zone)
+        if name.endswith(PARQUET):
+            return read_parquet(path, name, self._wish.zone)
+        return read_prometheus(source.pieces)
+
+    def _score(self, source: _Source) -> None:
+        for table in self._tables(source):
+            members = [self._member(source.name, name) for name in table.names or ("",)]
+            metrics = [parsed(name)[0] for name in table.names or ("",)]
+            detector = self._wish.detector.detector(metrics)
+            with ExitStack() as stack:
+                files = []
+                for each in members:
+                    unfinished = stack.enter_context(whole(self._target / each.output))
+                    files.append(stack.enter_context(closing(scores(unfinished))))
+                for chunk in table.chunks:
+                    self._feed(detector, chunk, members, files)
+            for number, each in enumerate(members):
+                each.end(table.notes + detector.notes(number))
+                self._outputs.add(each.output)
+                self._series.append(each)
+                self._album.take(each)
+
+    def _member(self, file: str, name: str) -> Series:
+        """A series of a file: `name` is its column or labels, "" if it is all of the file."""
+        output, called = Path(file), file
+        if name:
+            ending = file.removeprefix(bare(file))
+            kind = ending.replace(".json", ".csv")
+            output, called = Path(bare(file)) / f"{safe_name(name)}{kind}", f"{file}: {name}"
+        if output in self._outputs:
+            raise Rejected(f"{called}: another series has its name already: rename one")
+        names = (output.as_posix(), name) if name else (file,)
+        spans = self._labels.of(names) if self._labels else None
+        return Series(called, output, spans, traced=self._album.traced)
+
+    def _feed(
+        self, detector: Detector, chunk: Chunk, members: list[Series], files: list[Scores]
+    ) -> None:
+        for number, (each, file) in enumerate(zip(members, files, strict=True)):
             begun = time.perf_counter()
-            score = score_rows(block, rows, chunk.at, chunk.value).emitted
-            seconds += time.perf_counter() - begun
-            out.write(chunk.written, score)
-            samples += len(score)
-            alarms += int(np.count_nonzero(score >= ALARM))
-    return samples, alarms, seconds
+            scored = detector.score(number, chunk.at, chunk.values[number])
+            self._seconds += time.perf_counter() - begun
+            file.write(chunk.written, scored.score, scored.alarm)
+            each.add(chunk.at, scored, chunk.label)
 
-
-# ---- CSV
-
-
-def _csv_chunks(path: Path, name: str) -> Iterator[Chunk]:
-    line = 0
-    try:
-        with text(path, "r") as file:
-            reader = csv.reader(file)
-            columns = _columns(next(reader, []), name)
-            rows = ((reader.line_num, fields) for fields in reader if fields)
-            while chunk := _csv_chunk(islice(rows, CHUNK), columns, name):
-                line = reader.line_num
-                yield chunk
-    except (csv.Error, UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
-        raise Rejected(f"{name} after line {line}: cannot be read: {error}") from error
-
-
-def _columns(header: list[str], name: str) -> tuple[int, int]:
-    names = [column.strip().lower() for column in header]
-    for column in COLUMNS:
-        if column not in names:
-            has = ", ".join(header) or "nothing"
-            raise Rejected(f"{name} line 1: needs a column {column!r}, has {has}")
-    return names.index("timestamp"), names.index("value")
-
-
-def _csv_chunk(
-    rows: Iterator[tuple[int, list[str]]], columns: tuple[int, int], name: str
-) -> Chunk | None:
-    stamp, number = columns
-    written: list[str] = []
-    at, value = array("d"), array("d")
-    for line, fields in rows:
-        if len(fields) <= max(columns):
-            least = max(columns) + 1
-            raise Rejected(f"{name} line {line}: has {len(fields)} fields, needs {least}")
-        try:
-            at.append(_seconds(fields[stamp]))
-            value.append(_number(fields[number]))
-        except ValueError as error:
-            raise Rejected(f"{name} line {line}: {error}") from error
-        written.append(fields[stamp])
-    return Chunk(written, np.array(at), np.array(value)) if written else None
-
-
-def _seconds(text: str) -> float:
-    """Epoch seconds of a number or an ISO 8601 time, UTC where it names no zone."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        try:
-            at = datetime.fromisoformat(text.strip())
-        except ValueError:
-            message = f"timestamp {text!r} is neither epoch seconds nor an ISO 8601 time"
-            raise ValueError(message) from None
-        seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-    if not math.isfinite(seconds):
-        raise ValueError(f"timestamp {text!r} is not finite")
-    return seconds
-
-
-def _number(text: str) -> float:
-    """Read a value; NaN where it is missing."""
-    try:
-        return float(text)
-    except ValueError:
-        if text.strip().lower() in MISSING:
-            return math.nan
-        raise ValueError(f"value {text!r} is no number") from None
-
-
-class _CsvScores:
-    """`timestamp,score,alarm` as text; a score reads back as exactly the same number."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = text(path, "w")
-        self._file.write("timestamp,score,alarm\n")
-
-    def write(self, written: list[str], score: Floats) -> None:
-        self._file.writelines(
-            f"{stamp},{value!r},{int(value >= ALARM)}\n"
-            for stamp, value in zip(written, score.tolist(), strict=True)
-        )
-
-    def close(self) -> None:
-        self._file.close()
-
-
-# ---- Parquet
-
-
-def _parquet_chunks(path: Path, name: str) -> Iterator[Chunk]:
-    done = 0
-    try:
-        with pq.ParquetFile(path) as file:
-            _columns(file.schema_arrow.names, name)
-            for batch in file.iter_batches(CHUNK, columns=list(COLUMNS)):
-                yield Chunk(batch["timestamp"], *_arrow_numbers(batch, f"{name} row {done + 1}"))
-                done += len(batch)
-    except (pa.ArrowException, OSError) as error:
-        raise Rejected(f"{name} row {done + 1}: cannot be read: {error}") from error
-
-
-def _arrow_numbers(batch: Any, where: str) -> tuple[Floats, Floats]:
-    """Epoch seconds and values of a batch of rows that begins at `where`."""
-    stamp, value = batch["timestamp"], batch["value"]
-    if stamp.null_count:
-        raise Rejected(f"{where} or after: a timestamp is missing")
-    if pa.types.is_timestamp(stamp.type):
-        per_second = {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}[stamp.type.unit]
-        at = stamp.cast(pa.int64()).to_numpy(zero_copy_only=False) / per_second
-    elif pa.types.is_integer(stamp.type) or pa.types.is_floating(stamp.type):
-        at = stamp.to_numpy(zero_copy_only=False).astype(np.float64)
-    else:
-        raise Rejected(f"{where}: timestamp is {stamp.type}: needs epoch seconds or a timestamp")
-    if not np.isfinite(at).all():
-        raise Rejected(f"{where} or after: a timestamp is not finite")
-    numbers = pc.fill_null(pc.cast(value, pa.float64(), safe=False), math.nan)
-    return at, numbers.to_numpy(zero_copy_only=False)
-
-
-class _ParquetScores:
-    """`timestamp,score,alarm`; the time keeps its type, alarm is a boolean."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: Any = None
-
-    def write(self, written: Any, score: Floats) -> None:
-        columns = {"timestamp": written, "score": score, "alarm": score >= ALARM}
-        table = pa.table(columns)
-        if self._file is None:
-            self._file = pq.ParquetWriter(self._path, table.schema)
-        self._file.write_table(table)
-
-    def close(self) -> None:
-        if self._file is None:  # no rows
-            types = {"timestamp": pa.float64(), "score": pa.float64(), "alarm": pa.bool_()}
-            self._file = pq.ParquetWriter(self._path, pa.schema(types))
-        self._file.close()
+    def _mine(self, source: _Source) -> backtest_logs.MinedFile:
+        path, name = source.pieces[0]
+        merged = self._target / backtest_logs.merged_name(Path(name))
+        return backtest_logs.mine(path, name, self._target / name, merged)

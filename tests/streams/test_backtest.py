@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from agents.scorer.block import BlockState
 from agents.scorer.scorer import Scores, score_rows
 from schemas.errors import Rejected, Unavailable
-from streams import backtest as module
+from streams import backtest_csv, backtest_detector
 from streams.backtest import backtest
 from tests.agents.scorer.series import alone, daily
 
@@ -81,7 +82,7 @@ def test_chunks_change_nothing(
     (history / "a.csv").write_text(text(at, value))
     backtest(history, scored)
     whole = (scored / "a.csv").read_text()
-    monkeypatch.setattr(module, "CHUNK", 7)
+    monkeypatch.setattr(backtest_csv, "CHUNK", 7)
     backtest(history, scored)
     assert (scored / "a.csv").read_text() == whole
 
@@ -114,7 +115,7 @@ def test_exports_of_many_habits_are_read(
         seen.append((list(at), list(value)))
         return score_rows(state, at_rows, at, value)
 
-    monkeypatch.setattr(module, "score_rows", recording)
+    monkeypatch.setattr(backtest_detector, "score_rows", recording)
     (history / "a.csv").write_text(content, encoding="utf-8")
     assert backtest(history, scored).samples == 2
     assert seen == [([0.0, 60.0], [1.0, 2.0])]
@@ -123,9 +124,12 @@ def test_exports_of_many_habits_are_read(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"a\.csv line 1: needs a column 'timestamp', has nothing"),
-        (b"time,value\n1,2\n", r"a\.csv line 1: needs a column 'timestamp', has time, value"),
-        (b"timestamp,x\n1,2\n", r"a\.csv line 1: needs a column 'value'"),
+        (b"", r"a\.csv line 1: needs a column 'timestamp'.*, has nothing"),
+        (b"when,value\n1,2\n", r"a\.csv line 1: needs a column 'timestamp'.*, has when, value"),
+        (b"1,2\n2,3\n", r"a\.csv line 1: needs a column 'timestamp'.*, has 1, 2"),
+        (b"timestamp,label\n1,0\n", r"a\.csv line 1: needs a column 'value'"),
+        (b"timestamp,host,zone\n1,a,b\n", r"a\.csv line 1: no column holds numbers"),
+        (b"timestamp,a,b\n1,2,3\n2,x,3\n", r"a\.csv line 3: value 'x' is no number"),
         (b"timestamp,value\n1,2\n2,3\n3,many\n", r"a\.csv line 4: value 'many' is no number"),
         (b"timestamp,value\nnoon,2\n", r"a\.csv line 2: timestamp 'noon' is neither"),
         (b"timestamp,value\n,2\n", r"a\.csv line 2: timestamp '' is neither"),
@@ -138,16 +142,16 @@ def test_bad_input_is_named_by_file_and_line(
     content: bytes, message: str, history: Path, scored: Path
 ) -> None:
     (history / "a.csv").write_bytes(content)
-    with pytest.raises(Rejected, match=message):
-        backtest(history, scored)
+    (fault,) = backtest(history, scored).faults
+    assert re.search(message, fault)
     assert not list(scored.rglob("*.csv"))
 
 
 @pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"timestamp,value\n1,2\n")[:-9]])
 def test_a_damaged_archive_is_named(content: bytes, history: Path, scored: Path) -> None:
     (history / "a.csv.gz").write_bytes(content)
-    with pytest.raises(Rejected, match=r"a\.csv\.gz after line \d+: cannot be read"):
-        backtest(history, scored)
+    (fault,) = backtest(history, scored).faults
+    assert re.match(r"a\.csv\.gz after line \d+: cannot be read", fault)
 
 
 def test_a_header_alone_gives_a_header_alone(history: Path, scored: Path) -> None:
@@ -200,7 +204,7 @@ def test_parquet_without_rows_gives_none(history: Path, scored: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"time": [1], "value": [1.0]}, "needs a column 'timestamp'"),
+        ({"when": [1], "value": [1.0]}, "needs a column 'timestamp'"),
         ({"timestamp": ["noon"], "value": [1.0]}, "row 1: timestamp is string"),
         ({"timestamp": [1], "value": ["many"]}, "row 1: cannot be read"),
         ({"timestamp": [1, None], "value": [1.0, 2.0]}, "row 1 or after: a timestamp is missing"),
@@ -211,14 +215,14 @@ def test_bad_parquet_is_named_by_file_and_row(
     columns: dict[str, list[Any]], message: str, history: Path, scored: Path
 ) -> None:
     pq.write_table(pa.table(columns), history / "a.parquet")
-    with pytest.raises(Rejected, match=rf"a\.parquet.*{message}"):
-        backtest(history, scored)
+    (fault,) = backtest(history, scored).faults
+    assert re.match(rf"a\.parquet.*{message}", fault)
 
 
 def test_what_is_no_parquet_is_named(history: Path, scored: Path) -> None:
     (history / "a.parquet").write_bytes(b"PAR1 but no more")
-    with pytest.raises(Rejected, match=r"a\.parquet row 1: cannot be read"):
-        backtest(history, scored)
+    (fault,) = backtest(history, scored).faults
+    assert re.match(r"a\.parquet row 1: cannot be read", fault)
 
 
 # ---- folders
@@ -236,16 +240,16 @@ def test_progress_counts_series(history: Path, scored: Path) -> None:
     for name in ("b.csv", "a.csv"):
         (history / name).write_text("timestamp,value\n0,1\n")
     seen: list[tuple[str, int, int]] = []
-    backtest(history, scored, lambda path, done, of: seen.append((str(path), done, of)))
+    backtest(history, scored, None, lambda what, done, of: seen.append((what, done, of)))
     assert seen == [("a.csv", 1, 2), ("b.csv", 2, 2)]
 
 
-def test_series_that_were_done_before_the_bad_one_stay(history: Path, scored: Path) -> None:
-    (history / "a.csv").write_text("timestamp,value\n0,1\n")
-    (history / "b.csv").write_text("timestamp,value\n0,x\n")
-    with pytest.raises(Rejected, match=r"b\.csv line 2"):
-        backtest(history, scored)
-    assert [path.name for path in scored.iterdir()] == ["a.csv"]
+def test_a_bad_file_does_not_lose_the_others(history: Path, scored: Path) -> None:
+    for name, value in (("a.csv", "1"), ("b.csv", "x"), ("c.csv", "1")):
+        (history / name).write_text(f"timestamp,value\n0,{value}\n")
+    summary = backtest(history, scored)
+    assert summary.faults == ("b.csv line 2: value 'x' is no number",)
+    assert sorted(path.name for path in scored.iterdir()) == ["a.csv", "c.csv"]
 
 
 def test_a_folder_without_series_is_said_to_be(history: Path, scored: Path) -> None:
