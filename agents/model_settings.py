@@ -58,10 +58,10 @@ class ServiceModel(RiverModel):
         default="anomaly.HalfSpaceTrees", description="e.g. anomaly.LODA; empty: no second opinion"
     )
     params: dict[str, Any] = Field(
-        default={"n_trees": 25, "height": 6, "window_size": 50, "seed": 1},
+        default={"n_trees": 12, "height": 6, "window_size": 50, "seed": 1},
         description="by name; features are between 0 and 1, 0.5 what is usual",
     )
-    services: int = Field(default=64, ge=0, description="at most so many a partition; 0: none")
+    services: int = Field(default=32, ge=0, description="at most so many a partition; 0: none")
     series: int = Field(default=16, ge=2, le=64, description="main series of a service")
     bucket_s: float = Field(
         default=15.0, ge=10, le=60, description="one vector in this time, seconds of event time"
