@@ -4,8 +4,11 @@ An anomaly joins the open incident of its group when its service is related to o
 incident names. A new incident needs more than a weak sign: a burning budget, a score that is
 severe by itself, or series that agree for a while. Series that agree must include one of a
 service with an objective where there is one nearby: a batch job that starts is no incident
-as long as nobody feels it. Until then anomalies wait as candidates. Only an outcome ends an
-incident; while it is open, everything related joins it, so one fault is one incident.
+as long as nobody feels it. What else of a service moved counts for both (support.py): a severe
+anomaly that stands alone must last as well, and one that many siblings back opens without a
+second. Until then anomalies wait as candidates; weak signs support, they open nothing. Only an
+outcome ends an incident; while it is open, everything related joins it, so one fault is one
+incident.
 """
 
 from collections.abc import Collection, Iterable
@@ -13,6 +16,7 @@ from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agents.support import SupportSettings, support, weigh
 from runbooks.topology import Topology
 from schemas.anomalies import Anomaly
 from schemas.event import Event, Severity, derive
@@ -23,6 +27,7 @@ from schemas.plans import Approved
 from schemas.results import StepResult
 from schemas.turn import Turn
 
+WEAK = 64  # weak signs a group that are remembered: they are counted, not told one by one
 ESCALATING = {"rolled_back", "rollback_failed", "refused", "no_plan", "escalated"}
 
 
@@ -43,6 +48,21 @@ class CorrelateSettings(BaseModel):
     confirm_s: float = Field(
         default=10.0, ge=0, description="how long they must agree, seconds; 0: at once"
     )
+    backed: Severity = Field(
+        default=Severity.medium,
+        description="an anomaly this severe that its siblings back is an incident at once",
+    )
+    support: SupportSettings = SupportSettings()
+
+
+class Weak(BaseModel):
+    """A weak sign of a series: the newest."""
+
+    model_config = ConfigDict(frozen=True)
+
+    service: str
+    series: str
+    at: datetime
 
 
 class Open(BaseModel):
@@ -61,6 +81,7 @@ class Group(BaseModel):
     name: str
     candidates: tuple[Signal, ...] = ()
     open: tuple[Open, ...] = ()
+    weak: tuple[Weak, ...] = ()
 
 
 class Correlate:
@@ -103,7 +124,7 @@ class Correlate:
 
     def _on_anomaly(self, anomaly: Anomaly, group: Group, now: datetime) -> Turn[Group]:
         if anomaly.change == "weak":  # no alarm and no life: it neither opens nor disquiets
-            return Turn(_or_none(group))
+            return Turn(self._with_weak(group, anomaly, now))
         signal = _signal(anomaly)
         for index, opened in enumerate(group.open):
             if self._belongs(signal, opened):
@@ -116,13 +137,38 @@ class Correlate:
         waiting = group.model_copy(update={"candidates": candidates})
         return self._opened_by(signal, waiting, now) or Turn(waiting)
 
+    def _with_weak(self, group: Group, anomaly: Anomaly, now: datetime) -> Group:
+        new = Weak(service=anomaly.service, series=anomaly.series, at=anomaly.at)
+        others = (w for w in self._lately(group, now).weak if w.series != new.series)
+        return group.model_copy(update={"weak": (*others, new)[-WEAK:]})
+
+    def _lately(self, group: Group, now: datetime) -> Group:
+        oldest = now - timedelta(seconds=self._settings.window_s)
+        if all(weak.at >= oldest for weak in group.weak):
+            return group
+        return group.model_copy(update={"weak": tuple(w for w in group.weak if w.at >= oldest)})
+
+    def _near(self, group: Group, signals: tuple[Signal, ...], now: datetime) -> list[Weak]:
+        """Weak signs of services that are related to the signals', of other series than theirs."""
+        theirs = {signal.series for signal in signals}
+        services = {signal.service for signal in signals}
+        return [
+            weak
+            for weak in self._lately(group, now).weak
+            if weak.series not in theirs
+            and any(self._topology.related(weak.service, service) for service in services)
+        ]
+
     def _opened_by(self, signal: Signal, group: Group, now: datetime) -> Turn[Group] | None:
         """The incident that a candidate and all that is related to it make, if they do."""
         related = self._cluster(signal, group.candidates)
-        reason = self._enough(related, now)
+        near = self._near(group, related, now)
+        reason = self._enough(related, near, now)
         if not reason:
             return None
         incident = _opened(group.name, related, reason, now)
+        said = support(related, [weak.service for weak in near])
+        incident = incident.model_copy(update={"support": said})
         left = tuple(s for s in group.candidates if s not in related)
         opened = group.model_copy(
             update={"candidates": left, "open": (*group.open, Open(incident=incident))}
@@ -153,21 +199,42 @@ class Correlate:
         oldest = now - timedelta(seconds=self._settings.window_s)
         return tuple(s for s in candidates if s.since >= oldest)
 
-    def _enough(self, signals: tuple[Signal, ...], now: datetime) -> str:
+    def _enough(self, signals: tuple[Signal, ...], near: list[Weak], now: datetime) -> str:
         """Why these are an incident; empty when they are not yet."""
         for signal in signals:
             if signal.source == "slo":
                 return f"the budget burns: {signal.reason}"
-            if signal.severity.rank >= self._settings.alone.rank and signal.score >= 1:
-                return f"{signal.severity.value} by itself: {signal.reason}"
+            if reason := self._by_itself(signal, len(near), now):
+                return reason
         alarms = [s for s in signals if s.score >= 1]
         if len({s.series for s in alarms}) < self._settings.together or not self._felt(alarms):
             return ""
         agreed = sorted(s.since for s in alarms)[self._settings.together - 1]
         lasted = (now - agreed).total_seconds()
+        for alarm in alarms:
+            weight = weigh(alarm, self._settings.support, len(near))
+            if weight.backed:
+                return f"{len(alarms)} series of related services agree; {weight.reason}"
         if lasted < self._settings.confirm_s:
             return ""
         return f"{len(alarms)} series of related services agree for {lasted:.0f} s"
+
+    def _by_itself(self, signal: Signal, weak: int, now: datetime) -> str:
+        """Why one anomaly is an incident without another; empty when it is not, or not yet."""
+        if signal.score < 1:
+            return ""
+        settings = self._settings
+        weight = weigh(signal, settings.support, weak)
+        if signal.severity.rank >= settings.alone.rank:
+            lasted = (now - signal.since).total_seconds()
+            if not weight.alone:
+                return f"{signal.severity.value} by itself: {signal.reason}"
+            if lasted < settings.confirm_s:
+                return ""
+            return f"{signal.severity.value} for {lasted:.0f} s: {signal.reason}; {weight.reason}"
+        if signal.severity.rank >= settings.backed.rank and weight.backed and self._felt([signal]):
+            return f"{signal.severity.value} and backed: {signal.reason}; {weight.reason}"
+        return ""
 
     def _felt(self, signals: list[Signal]) -> bool:
         """Whether a service with an objective is among them, or none is anywhere near."""
@@ -181,7 +248,8 @@ class Correlate:
 
     def _on_tick(self, group: Group, now: datetime) -> Turn[Group]:
         """Time passes: candidates become incidents, or are let go."""
-        kept = group.model_copy(update={"candidates": self._fresh(group.candidates, now)})
+        fresh = self._fresh(group.candidates, now)
+        kept = self._lately(group, now).model_copy(update={"candidates": fresh})
         for signal in kept.candidates:
             opened = self._opened_by(signal, kept, now)
             if opened is not None:
@@ -208,6 +276,9 @@ def _signal(anomaly: Anomaly) -> Signal:
         ending=anomaly.ending,
         reason=anomaly.reason,
         record=anomaly.id,
+        siblings=anomaly.siblings,
+        siblings_moved=anomaly.siblings_moved,
+        service_score=anomaly.service_score,
     )
 
 
@@ -219,11 +290,23 @@ def _merged(signals: Iterable[Signal], new: Signal) -> tuple[Signal, ...]:
             kept.append(signal)
             continue
         found = True
-        worst = max(signal.severity, new.severity, key=lambda s: s.rank)
-        kept.append(
-            new.model_copy(update={"score": max(signal.score, new.score), "severity": worst})
-        )
+        kept.append(_strongest(signal, new))
     return (*kept,) if found else (*kept, new)
+
+
+def _strongest(old: Signal, new: Signal) -> Signal:
+    """The newer one, with the most that was ever seen of either."""
+    scores = [s for s in (old.service_score, new.service_score) if s is not None]
+    most = max(old, new, key=lambda s: s.siblings_moved)
+    return new.model_copy(
+        update={
+            "score": max(old.score, new.score),
+            "severity": max(old.severity, new.severity, key=lambda s: s.rank),
+            "siblings": most.siblings,
+            "siblings_moved": most.siblings_moved,
+            "service_score": max(scores, default=None),
+        }
+    )
 
 
 def _opened(group: str, signals: tuple[Signal, ...], reason: str, now: datetime) -> Incident:
@@ -263,6 +346,7 @@ def _fed(opened: Open, signal: Signal, now: datetime) -> tuple[Open, tuple[Incid
             "service": worst.service,
             "severity": worst.severity,
             "title": _title(signals),
+            "support": support(signals) or before.support,
             "quiet_since": (before.quiet_since or now) if quiet else None,
         }
     )
@@ -348,4 +432,4 @@ def _replaced(group: Group, index: int, opened: Open) -> Group:
 
 
 def _or_none(group: Group) -> Group | None:
-    return group if group.candidates or group.open else None
+    return group if group.candidates or group.open or group.weak else None

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from agents.correlate import Correlate, CorrelateSettings, Group
 from runbooks.topology import Service, Topology
 from schemas.anomalies import Anomaly
@@ -139,11 +141,114 @@ def test_weak_evidence_counts_for_nothing_alone() -> None:
 def test_a_weak_one_neither_opens_nor_joins_nor_disquiets() -> None:
     weak = anomaly("w", "queue", change="weak", score=0.9, raw=0.9)
     out, state = said(*[weak.model_copy(update={"series": f"s-{n}"}) for n in range(9)])
-    assert (out, state) == ([], None)
+    assert (out, state.candidates, state.open) == ([], (), ())
     _, opened = said(anomaly("a", severity=Severity.critical, score=4.0, raw=4.0))
     _, quiet = said(anomaly("a", change="cleared"), state=opened)
     out, after = said(weak, state=quiet)
-    assert (out, after) == ([], quiet)
+    assert (out, after.open) == ([], quiet.open)
+
+
+def test_weak_signs_are_forgotten_and_never_many() -> None:
+    weak = anomaly("w", "queue", change="weak", score=0.9, raw=0.9)
+    _, state = said(*[weak.model_copy(update={"series": f"s-{n}"}) for n in range(100)])
+    assert len(state.weak) == 64
+    assert CORRELATE.run(tick(300), state, tick(300).at).state == state
+    assert CORRELATE.run(tick(301), state, tick(301).at).state is None
+
+
+# ---- what else of the service moved
+
+ALONE: dict[str, Any] = {
+    "severity": Severity.high,
+    "siblings": 12,
+    "siblings_moved": 0,
+    "service_score": 0.4,
+}
+BACKED: dict[str, Any] = {"siblings": 12, "siblings_moved": 7, "service_score": 0.99}
+
+
+def test_a_severe_one_that_stands_alone_must_last() -> None:
+    out, state = said(anomaly("a", **ALONE), by=PATIENT)
+    assert out == []
+    early = PATIENT.run(tick(9), state, tick(9).at)
+    assert early.events == ()
+    late = PATIENT.run(tick(10), early.state, tick(10).at).events[0]
+    assert isinstance(late, Incident)
+    assert late.reason == "high for 10 s: a is high; none of 12 other series of checkout moved"
+    assert late.support == ""
+
+
+def test_a_severe_one_that_clears_at_once_and_alone_is_no_incident() -> None:
+    out, state = said(
+        anomaly("a", **ALONE), anomaly("a", change="cleared", ending="recovered"), by=PATIENT
+    )
+    assert (out, state) == ([], None)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"siblings": 2},
+        {"siblings_moved": 1},
+        {"service_score": 0.95},
+        {"siblings": 0, "service_score": None},
+    ],
+    ids=["few siblings say nothing", "one moved", "the service is unusual", "nothing is known"],
+)
+def test_a_severe_one_that_does_not_stand_alone_opens_at_once(more: dict[str, Any]) -> None:
+    out, _ = said(anomaly("a", **(ALONE | more)), by=PATIENT)
+    assert changes(out) == ["opened"]
+
+
+def test_it_opens_as_soon_as_siblings_follow() -> None:
+    _, state = said(anomaly("a", **ALONE), by=PATIENT)
+    more = ALONE | {"change": "updated", "siblings_moved": 5}
+    out, _ = said(anomaly("a", **more), state=state, by=PATIENT)
+    assert out[0].support.startswith("5 of 12 other series of checkout moved")
+
+
+def test_a_weak_sign_of_a_neighbour_is_company() -> None:
+    weak = anomaly("w", "queue", change="weak", score=0.9, raw=0.9)
+    out, _ = said(weak, anomaly("a", **ALONE), by=PATIENT)
+    assert out[0].support == "1 weak sign in queue"
+
+
+def test_a_moderate_one_that_many_siblings_back_needs_no_second() -> None:
+    out, _ = said(anomaly("a", **BACKED), by=PATIENT)
+    assert changes(out) == ["opened"]
+    assert out[0].reason == (
+        "medium and backed: a is high; 7 of 12 other series of checkout moved,"
+        " the service more unusual than 99.0% of its past"
+    )
+    assert out[0].support == out[0].reason.partition("; ")[2]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"severity": Severity.low, "score": 1.1, "raw": 1.1},
+        {"siblings_moved": 3},
+        {"siblings": 2, "siblings_moved": 1},
+        {"service_score": 0.9},
+        {"raw": 0.9},
+    ],
+    ids=["low", "a few moved", "one moved", "the service is as ever", "no alarm"],
+)
+def test_less_than_that_waits(more: dict[str, Any]) -> None:
+    out, state = said(anomaly("a", **(BACKED | more)), by=PATIENT)
+    assert out == []
+    assert state.candidates
+
+
+def test_a_queue_moves_all_its_own_series_and_nobody_feels_it() -> None:
+    out, _ = said(anomaly("a", "queue", **BACKED), by=GUARDING)
+    assert out == []
+
+
+def test_two_that_agree_and_are_backed_do_not_wait() -> None:
+    low: dict[str, Any] = BACKED | {"severity": Severity.low}
+    out, _ = said(anomaly("a", **low), anomaly("b", "queue"), by=PATIENT)
+    assert out[0].reason.startswith("2 series of related services agree; 7 of 12")
 
 
 def test_signs_too_far_apart_are_not_one_fault() -> None:
