@@ -5,9 +5,24 @@ new one is a file here and a line in `FORMATS`.
 """
 
 from collections.abc import Mapping
+from functools import partial
 
-from streams.formats import json, otlp_json, otlp_proto, remote_write, text
+from streams.formats import (
+    collectd_command,
+    collectd_json,
+    graphite,
+    influx,
+    json,
+    openmetrics,
+    otlp_json,
+    otlp_proto,
+    prometheus_json,
+    remote_write,
+    telegraf_json,
+    text,
+)
 from streams.formats.columns import Parser
+from streams.formats.times import UNITS
 
 FORMATS: dict[str, Parser] = {
     "json": json.parse,
@@ -15,8 +30,21 @@ FORMATS: dict[str, Parser] = {
     "remote-write-2": remote_write.parse_v2,
     "otlp-json": otlp_json.parse,
     "otlp-proto": otlp_proto.parse,
+    "influx": influx.parse,
+    "telegraf-json": telegraf_json.parse,
+    "collectd-json": collectd_json.parse,
+    "collectd-command": collectd_command.parse,
+    "graphite": graphite.parse,
+    "prometheus-json": prometheus_json.parse,
+    "openmetrics": openmetrics.parse,
     "text": text.parse,
 }
+
+# Behind an @ what a topic's producer was told, where its records do not say it themselves
+FORMATS |= {"collectd-json@totals": partial(collectd_json.parse, totals=True)}
+FORMATS |= {f"influx@{unit}": partial(influx.parse, unit=unit) for unit in UNITS}
+FORMATS |= {f"telegraf-json@{unit}": partial(telegraf_json.parse, unit=unit) for unit in UNITS}
+
 HEADERS = ("sentinel-format", "x-prometheus-remote-write-version", "content-type")
 
 

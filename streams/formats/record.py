@@ -23,7 +23,7 @@ Labels = Mapping[str, str]
 class Record:
     """Where a format puts what it finds in one record."""
 
-    __slots__ = ("_space", "batch", "element", "index", "limits", "reading", "rows")
+    __slots__ = ("batch", "element", "index", "limits", "reading", "rows", "space")
 
     def __init__(
         self, index: int, batch: Batch, reading: Reading, rows: Rows, space: Hashable
@@ -31,7 +31,7 @@ class Record:
         self.index, self.batch, self.reading, self.rows = index, batch, reading, rows
         self.limits: Limits = reading.limits
         self.element = -1  # of several; -1: the record is one
-        self._space = space  # whose keys these are: formats may look series up by equal ones
+        self.space = space  # whose keys these are: formats may look series up by equal ones
 
     @property
     def origin(self) -> int:
@@ -87,7 +87,7 @@ class Record:
         self, key: Hashable, metric: str, labels: Callable[[], Labels] | Labels, elements: int = 1
     ) -> int:
         """The number of a series, -1 when it was refused, which costs `elements`."""
-        known = (self._space, key)
+        known = (self.space, key)
         code = self.reading.series.codes.get(known)
         if code is not None:
             return code
@@ -113,7 +113,7 @@ class Record:
             raise Refused("line-too-long", f"{len(text)} characters, {limit} allowed")
         if not text.strip():
             raise Refused("empty", "a log line without text")
-        known = (self._space, key)
+        known = (self.space, key)
         found = self.reading.series.origins.get(known)
         if found is None:
             found = self._origin(labels() if callable(labels) else labels)

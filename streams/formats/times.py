@@ -6,7 +6,7 @@ below 1e14 ms, below 1e17 us, above ns.
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -139,3 +139,19 @@ def _in(given: Any, scale: int) -> int:
     if not 0 <= at <= LATEST:
         raise ValueError(OUTSIDE)
     return at
+
+
+class Clock(NamedTuple):
+    """How a topic's times are to be read, and what our own ms are among them."""
+
+    read: ColumnReader
+    scale: float  # of one ms
+
+    def of(self, ms: int) -> float:
+        """A time of ours as the topic would have it."""
+        return ms * self.scale if self.scale < 1 else ms * int(self.scale)
+
+
+CLOCKS = {"": Clock(epoch_ms, 1)} | {  # by unit; none: by magnitude
+    unit: Clock(in_unit(unit), 1_000_000 / ns) for unit, ns in UNITS.items()
+}

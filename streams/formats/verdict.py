@@ -69,3 +69,11 @@ def whole(given: Any) -> int:
     if isinstance(given, str) and len(given) <= LONGEST and given.removeprefix("-").isdecimal():
         return int(given)
     raise Refused("bad-value", f"{given!r:.60} is no whole number")
+
+
+def instant(given: Any) -> float:
+    """A time as a number, also where a producer writes it as text. Raises Refused."""
+    try:
+        return number(given)
+    except Refused as error:
+        raise Refused("bad-time", str(error)) from error

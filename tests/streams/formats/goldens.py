@@ -1,19 +1,10 @@
 """Records as their producers write them, and what must come of each."""
 
-from tests.streams.formats.contract import DEEP, Golden
+from tests.streams.formats.contract import NEST, Golden, absurd
+from tests.streams.formats.goldens_metrics import METRICS
 from tests.streams.formats.goldens_otlp import OTLP
 from tests.streams.formats.test_remote_write import AT as WRITTEN_AT
 from tests.streams.formats.test_remote_write import UP, VERSION_1, VERSION_2
-
-NEST = b"[" * DEEP + b"]" * DEEP
-ABSURD = (b"-1", b"1e300", b'"99999-01-01T00:00:00Z"', b"9" * 30, b"[1]", b"true")
-
-
-def absurd(raw: bytes, time: bytes) -> tuple[bytes, ...]:
-    """The record, `time` replaced by what is none."""
-    assert time in raw
-    return tuple(raw.replace(time, other) for other in ABSURD)
-
 
 OWN = (
     b'{"service":"checkout","metric":"latency_p95_ms","at":"2026-01-02T03:04:05.678Z","value":212.4,'
@@ -53,4 +44,5 @@ GOLDENS = [
         cuts=1,
     ),
     *OTLP,
+    *METRICS,
 ]

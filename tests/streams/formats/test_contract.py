@@ -4,7 +4,6 @@ from itertools import islice
 
 import pytest
 
-from streams.formats import FORMATS
 from streams.formats.limits import MIB
 from tests.streams.formats import contract
 from tests.streams.formats.contract import Golden
@@ -103,12 +102,12 @@ def _fuzz(name: str, count: int) -> None:
         count -= len(batch)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", FIRST)
 def test_three_hundred_mutations_are_accounted_for(name: str) -> None:
     _fuzz(name, SOME)
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", FIRST)
 def test_ten_thousand_mutations_are_accounted_for(name: str) -> None:
     _fuzz(name, MANY)
