@@ -112,7 +112,7 @@ class _Run:
         unmatched = self._labels.unmatched()
         if not unmatched:
             return
-        if self._series and not any(each.spans for each in self._series):
+        if self._series and self._labels.useless:
             names = ", ".join(each.name for each in self._series[:3])
             raise Rejected(f"no label fits a series: labelled are {unmatched}; series are {names}")
         self._notes.append(f"labelled, but not in the history: {unmatched}")

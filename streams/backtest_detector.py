@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from agents.counters import MEMORY, is_counter, rates
+from agents.counters import MEMORY, RESETS, is_counter, rates
 from agents.river_models import Guarded, river_model
 from agents.scorer.block import BlockState
 from agents.scorer.rest import ALARM
@@ -76,11 +76,12 @@ class _Ours:
             self._block.claim()
         self._counter = np.array([is_counter(metric) for metric in metrics], np.bool_)
         self._memory = np.zeros((len(metrics), MEMORY))
+        self._resets = np.zeros((len(metrics), RESETS))
 
     def score(self, series: int, at: Floats, value: Floats) -> Scored:
         rows = np.full(len(at), series, np.int32)
         if self._counter[series]:
-            value = rates(self._memory, self._counter, rows, at, value)
+            value, _ = rates(self._memory, self._resets, self._counter, rows, at, value)
         scores = score_rows(self._block, rows, at, value)
         alarm = scores.emitted >= ALARM
         return Scored(

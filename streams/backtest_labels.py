@@ -6,6 +6,7 @@ is, with or without folders and suffix, or as its column or labels are.
 """
 
 import csv
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import tzinfo
@@ -46,6 +47,11 @@ class Labels:
                     self._matched.add(labelled)
                     found.update(spans)
         return sorted(found)
+
+    @property
+    def useless(self) -> bool:
+        """Whether there are labels, and none has fitted a series."""
+        return bool(self._spans) and not self._matched
 
     def unmatched(self) -> str:
         """Names that fitted no series, for a person; empty when all did."""
@@ -131,4 +137,6 @@ def _time(value: Any, zone: tzinfo) -> float:
         epoch = float(value)
     except (TypeError, ValueError):
         return seconds(str(value), zone)
-    return epoch * unit(epoch)
+    if not math.isfinite(epoch):
+        raise ValueError(f"timestamp {value!r} is not finite")
+    return epoch / round(1 / unit(epoch))

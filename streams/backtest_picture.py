@@ -26,6 +26,12 @@ LARGEST = 1e36  # beyond, axes cannot be computed; the scorer takes what is beyo
 # Okabe and Ito's palette, which is told apart by people who see colours differently.
 VALUE, BAND, ALARM, LABEL, SCORE = "#0072B2", "#56B4E9", "#D55E00", "#F0E442", "#555555"
 
+MOST = 110  # characters of a title
+
+# Times are drawn between these: matplotlib has the years 1 to 9999, margins included.
+EARLIEST = datetime(1000, 1, 1, tzinfo=UTC).timestamp()
+LATEST = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
+
 AT_LOW, AT_HIGH, LOWEST, HIGHEST, BELOW, ABOVE, RAW = range(7)
 
 
@@ -239,11 +245,6 @@ def _axes(figure: Any, upper: Any, lower: Any, rows: Floats, spans: Sequence[Spa
 def _dates(at: Floats) -> Any:
     """Days since 1970, as matplotlib counts; times no calendar has are taken for its ends."""
     return np.clip(at, EARLIEST, LATEST) / 86400.0
-
-
-EARLIEST = datetime(1, 1, 3, tzinfo=UTC).timestamp()
-LATEST = datetime(9999, 12, 29, tzinfo=UTC).timestamp()
-MOST = 110  # characters of a title
 
 
 def _short(title: str) -> str:

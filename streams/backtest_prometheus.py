@@ -67,7 +67,7 @@ def read_prometheus(pieces: Sequence[tuple[Path, str]]) -> Iterator[Table]:
     for path, name in pieces:
         for series in _answer(path, name):
             labels = dict(series.metric)
-            called = canonical(labels.pop("__name__", ""), labels)
+            called = canonical(labels.pop("__name__", ""), labels).removesuffix("{}")
             if series.histograms and not series.values:
                 notes[called] = "a native histogram was left aside: ask for a quantile of it"
                 continue

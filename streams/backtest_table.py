@@ -132,7 +132,7 @@ def safe_name(series: str) -> str:
     >>> safe_name("cpu"), safe_name("../up")
     ('cpu', 'up-8c722b8a')
     """
-    plain = re.sub(r"[^A-Za-z0-9_=+.-]+", "_", series.replace('"', "")).strip("._")
-    if plain == series and len(plain) <= LONGEST_NAME:
+    plain = re.sub(r"[^A-Za-z0-9_=+.-]+", "_", series.replace('"', "")).strip("._-")
+    if plain and plain == series and len(plain) <= LONGEST_NAME:
         return plain
     return f"{plain[:LONGEST_NAME]}-{hashlib.sha256(series.encode()).hexdigest()[:8]}".lstrip("-")
