@@ -5,24 +5,29 @@ whatever is read twice, and an anomaly that is said again has the same id.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from agents.bars import Bars
-from agents.clock import Clock
+from agents.breaches import Breaches
+from agents.clock import NEVER, Clock
 from agents.counters import rates
 from agents.detect_settings import DetectSettings
 from agents.opinions import Opinions
+from agents.roll import Roll, Turning
+from agents.rules import Rules
 from agents.scorer.block import CAPACITY
 from agents.scorer.scorer import Scores, score_rows
 from agents.series_block import EVIDENCE, Block
 from agents.series_index import Place, SeriesIndex
+from agents.share import Said, Share
 from agents.telling import event_of, opened
+from agents.turnings import beaten, looping, overdue
 from agents.watch import Sample, Verdict, step
+from runbooks.thresholds import Rule
 from schemas.anomalies import Anomaly
 from schemas.errors import Rejected
 from schemas.event import Event
@@ -33,35 +38,24 @@ ALARM = 1.0
 NOT_SCORED, LEFT_OUT = -1, -2  # instead of a block's number
 
 
-class _Share(NamedTuple):
-    """What of a frame is one block's."""
-
-    block: Block
-    rows: npt.NDArray[np.int32]
-    at: npt.NDArray[np.float64]
-    value: npt.NDArray[np.float64]
-    place: npt.NDArray[np.int64]  # in the frame
-    number: int  # of the block
-
-
-class _Said(NamedTuple):
-    """An event, and where in the frame it came: the same order however frames are cut."""
-
-    place: int  # number of the sample that led to it
-    sample: bool  # whether it was the sample itself, or that time had passed by then
-    event: Anomaly
-
-
 class Detect:
     """The numbers of the partitions that this worker has."""
 
-    def __init__(self, settings: DetectSettings, groups: Mapping[str, str]) -> None:
+    def __init__(
+        self, settings: DetectSettings, groups: Mapping[str, str], rules: Sequence[Rule] = ()
+    ) -> None:
+        """`groups` are the services' correlation groups, `rules` the static ones."""
         self.settings = settings
         self._groups = groups
         exclude = re.compile(settings.exclude) if settings.exclude else None
         self._excluded = lru_cache(65_536)(lambda m: bool(exclude and exclude.search(m)))
         self._indexes: dict[int, SeriesIndex] = {}  # by partition
         self._opinions: dict[int, Opinions] = {}  # by partition
+        self._rolls: dict[int, Roll] = {}  # by partition
+        self._clocks: dict[int, float] = {}  # newest time, by partition
+        self._breaches = Breaches(
+            Rules(rules), groups, update_s=settings.watch.update_s, ended_s=settings.ended_s
+        )
         self._renewed: list[Place] = []  # rows that were given to new series
         self.left_out = 0  # samples of series beyond max_series
 
@@ -93,17 +87,27 @@ class Detect:
         self.drop(partition)
         reset = self.settings.reset_damaged
         try:
-            return self.index(partition).load(saved, reset_damaged=reset)
+            wrong = self.index(partition).load(saved, reset_damaged=reset)
         except Rejected as error:
             raise Rejected(
                 f"of the state of partition {partition}, {error}: run the version that wrote it,"
                 " or set detect.reset_damaged to learn its series anew"
             ) from error
+        self.roll(partition).load(self.blocks(partition))
+        return wrong
 
     def drop(self, partition: int) -> None:
         """Forget a partition that another worker has now."""
         self._indexes.pop(partition, None)
         self._opinions.pop(partition, None)
+        self._rolls.pop(partition, None)
+        self._clocks.pop(partition, None)
+
+    def roll(self, partition: int) -> Roll:
+        """Which of the partition's series are silent, or start over and over."""
+        if partition not in self._rolls:
+            self._rolls[partition] = Roll(self._groups)
+        return self._rolls[partition]
 
     def opinions(self, partition: int) -> Opinions:
         """What is heard of the partition's services beside their series' own past."""
@@ -132,27 +136,43 @@ class Detect:
         """Score and learn a frame; the anomalies that it opens, updates and clears."""
         if not len(samples):
             return []
-        said: list[_Said] = []
-        clock = Clock(samples.at / 1000.0, f"samples/{partition}/{offset}")
-        now = clock.after
-        index, opinions = self.index(partition), self.opinions(partition)
+        said: list[Said] = []
+        turnings: list[Turning] = []
+        before = self._clocks.get(partition, NEVER)
+        clock = Clock(samples.at / 1000.0, f"samples/{partition}/{offset}", before)
+        now = self._clocks[partition] = clock.after
+        index, opinions, roll = (
+            self.index(partition),
+            self.opinions(partition),
+            self.roll(partition),
+        )
         for share in self._shares(samples, index, offset, now):
             while self._renewed:
-                opinions.left(*self._renewed.pop())
+                renewed = self._renewed.pop()
+                opinions.left(*renewed)
+                roll.left(renewed)
             block = share.block
             block.hear(share.rows, now, now - self.settings.forget_s)
-            value = rates(block.memory, block.counter, share.rows, share.at, share.value)
+            value, loops = rates(
+                block.memory, block.resets, block.counter, share.rows, share.at, share.value
+            )
             scores = score_rows(block.state, share.rows, share.at, value)
             scores = opinions.scored(share.number, block, share.rows, share.at, value, scores)
             said += self._judged(share, value, scores, clock)
+            said += self._breaches.judged(share, value, clock)
+            turnings += beaten(share, clock, before, self.settings.ended_s)
+            turnings += looping(share, loops)
             block.included, block.changed = offset, True
         said += self._ended(partition, clock)
+        said += self._breaches.passed(index.blocks, clock)
+        turnings += overdue(index.blocks, clock, before, self.settings.ended_s)
+        said += roll.turn(turnings, index.blocks, offset, clock, opinions.siblings.size)
         index.sweep(now)
-        return opinions.told(index, [one.event for one in sorted(said, key=_in_order)])
+        return opinions.told(index, [one.event for one in sorted(said, key=lambda s: s.order)])
 
     def _shares(
         self, samples: Samples, index: SeriesIndex, offset: int, now: float
-    ) -> Iterator[_Share]:
+    ) -> Iterator[Share]:
         """What of a frame is each block's, but for blocks that include it already."""
         places = self._places(samples.names, index, offset, now)
         number = np.array([place.block for place in places], np.int32)[samples.code]
@@ -164,7 +184,7 @@ class Detect:
                 mine = number == held
                 block = index.in_memory(held)
                 place = np.flatnonzero(mine)
-                yield _Share(block, row[place], at[place], samples.value[place], place, held)
+                yield Share(block, row[place], at[place], samples.value[place], place, held)
 
     def _places(self, names: list[str], index: SeriesIndex, offset: int, now: float) -> list[Place]:
         """Block and row of each name."""
@@ -190,8 +210,8 @@ class Detect:
         return place
 
     def _judged(
-        self, share: _Share, value: npt.NDArray[np.float64], scores: Scores, clock: Clock
-    ) -> Iterator[_Said]:
+        self, share: Share, value: npt.NDArray[np.float64], scores: Scores, clock: Clock
+    ) -> Iterator[Said]:
         block = share.block
         watched = np.zeros(CAPACITY, np.bool_)
         watched[list(block.open)] = True
@@ -216,13 +236,13 @@ class Detect:
             yield from self._told(block, row, verdict, sample, clock, place)
         block.remember(share.rows[done:], share.at[done:], value[done:])
 
-    def _ended(self, partition: int, clock: Clock) -> Iterator[_Said]:
+    def _ended(self, partition: int, clock: Clock) -> Iterator[Said]:
         """Clear the anomalies of series that have fallen silent, at the time when that was so."""
         for block in self.blocks(partition):
             for row in list(block.open):
                 yield from self._silent(block, row, clock.after, clock)
 
-    def _silent(self, block: Block, row: int, now: float, clock: Clock) -> Iterator[_Said]:
+    def _silent(self, block: Block, row: int, now: float, clock: Clock) -> Iterator[Said]:
         """Clear a row's anomaly if nothing was heard of the row for long enough by `now`."""
         watch = block.open[row]
         at = watch.heard_at + self.settings.ended_s
@@ -240,7 +260,7 @@ class Detect:
         sample: Sample,
         clock: Clock,
         place: int = -1,
-    ) -> Iterator[_Said]:
+    ) -> Iterator[Said]:
         if verdict.change == "cleared":
             block.open.pop(row, None)
         else:
@@ -248,8 +268,4 @@ class Detect:
         if verdict.change != "":
             event = event_of(block, row, verdict, verdict.change, sample, self._groups, clock.cause)
             passed = place < 0  # time did it, before the sample at which it had passed
-            yield _Said(clock.place(sample.at) if passed else place, not passed, event)
-
-
-def _in_order(said: _Said) -> tuple[int, bool, float, str]:
-    return said.place, said.sample, said.event.at.timestamp(), said.event.id
+            yield Said(clock.place(sample.at) if passed else place, not passed, event)

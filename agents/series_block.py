@@ -15,12 +15,15 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from agents.counters import MEMORY, is_counter
+from agents.counters import MEMORY, RESETS, is_counter
+from agents.rhythm import DUE, RHYTHM
 from agents.scorer.block import CAPACITY, BlockState
 from agents.series_format import Saved, packed, unpacked
 from schemas.errors import Rejected
 
 if TYPE_CHECKING:
+    from agents.absence import Absence
+    from agents.rules import Breach, Concerns
     from agents.watch import Watch
 
 EVIDENCE = 60  # points kept a series
@@ -32,6 +35,12 @@ class Block:
     def __init__(self) -> None:
         self.names: list[str] = []
         self.open: dict[int, Watch] = {}
+        self.breaches: dict[int, dict[str, Breach]] = {}  # of static rules, by row and rule
+        self.silent: dict[int, Absence] = {}
+        self.resetting: dict[int, Absence] = {}
+        self.concerns: Concerns | None = None  # which rules its rows have; asked for when needed
+        self.clock = -np.inf  # newest time of the frames that it has seen, epoch s
+        self.due = np.inf  # no row is late before
         self.heard = np.zeros(CAPACITY)  # newest time of the last frame with the row, epoch s
         self.included = self.saved = -1
         self.changed = False
@@ -43,6 +52,8 @@ class Block:
         self.state = BlockState(rows)
         self.counter = np.zeros(rows, np.bool_)
         self.memory = np.zeros((rows, MEMORY))
+        self.resets = np.zeros((rows, RESETS))
+        self.rhythm = np.zeros((rows, RHYTHM))
         self.ring_at = np.zeros((rows, EVIDENCE))
         self.ring_value = np.zeros((rows, EVIDENCE), np.float32)
         self.written = np.zeros(rows, np.int64)
@@ -64,6 +75,7 @@ class Block:
     def _begin(self, row: int, name: str, now: float) -> None:
         self.counter[row] = is_counter(name.partition("{")[0])
         self.heard[row] = now
+        self.concerns = None
         self._longest_silent = min(self._longest_silent, now)
         self.changed = True
 
@@ -92,7 +104,9 @@ class Block:
         self.state.release(row)
         self.state.taken[row] = True
         self.memory[row] = self.ring_at[row] = self.ring_value[row] = self.written[row] = 0
-        self.open.pop(row, None)
+        self.resets[row] = self.rhythm[row] = 0
+        for held in (self.open, self.breaches, self.silent, self.resetting):
+            held.pop(row, None)
 
     def hear(self, rows: npt.NDArray[np.int32], now: float, before: float) -> None:
         """Note a frame that ends at `now`; what was heard last before `before` begins anew."""
@@ -106,8 +120,13 @@ class Block:
 
     def idle(self, before: float) -> bool:
         """Whether nothing of it was heard since this time, and nothing of it would be lost."""
-        quiet = not (self.away or self.changed or self.open) and self.saved >= 0
-        return quiet and bool(self.heard.max() < before)
+        quiet = not (self.away or self.changed or self.to_be_ended) and self.saved >= 0
+        return quiet and bool(self.heard.max() < before) and not bool(self.rhythm[:, DUE].any())
+
+    @property
+    def to_be_ended(self) -> bool:
+        """Whether anything of it is open, or remembered for the sake of what is."""
+        return bool(self.open or self.breaches or self.silent or self.resetting)
 
     def put_away(self) -> None:
         """Leave names, and when each was heard; the rest is in what was saved."""
@@ -127,14 +146,23 @@ class Block:
         count = len(self.names)
         columns = {name: held[:count].tobytes() for name, held in self._columns().items()}
         state = self.state.to_bytes()
-        return packed(Saved(self.included, self.names, self.open, state, columns))
+        return packed(
+            Saved(
+                self.included, self.names, self.open, state, columns,
+                self.breaches, self.silent, self.resetting,
+            )
+        )  # fmt: skip
 
     @classmethod
     def load(cls, raw: bytes) -> "Block":
         """Undo `dump`. Raises Rejected for a version that has no way here, or damaged bytes."""
         saved, block = unpacked(raw), cls()
         block.names, block.open = saved.names, saved.open
+        block.breaches, block.silent = saved.breaches, saved.silent
+        block.resetting = saved.resetting
         block._fill(saved)
+        block.clock = float(block.heard.max()) if saved.names else -np.inf
+        block.due = -np.inf  # to be seen
         block.included = block.saved = saved.included
         return block
 
@@ -155,6 +183,8 @@ class Block:
             "heard": self.heard,
             "counter": self.counter,
             "memory": self.memory,
+            "resets": self.resets,
+            "rhythm": self.rhythm,
             "ring_at": self.ring_at,
             "ring_value": self.ring_value,
             "written": self.written,

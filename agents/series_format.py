@@ -13,10 +13,14 @@ import cramjam
 import msgspec
 import numpy as np
 
+from agents.absence import Absence
+from agents.counters import RESETS
+from agents.rhythm import RHYTHM
+from agents.rules import Breach
 from agents.watch import Watch
 from schemas.errors import Rejected
 
-VERSION = 2
+VERSION = 3
 LARGEST = 64 * 1024 * 1024  # bytes; a length beyond is damage, and not to be allocated
 
 Fields = dict[str, Any]
@@ -30,6 +34,9 @@ class Saved(msgspec.Struct):
     open: dict[int, Watch]
     state: bytes
     columns: dict[str, bytes]
+    breaches: dict[int, dict[str, Breach]]  # of static rules, by row and rule
+    silent: dict[int, Absence]  # by row
+    resetting: dict[int, Absence]
 
 
 class _Envelope(msgspec.Struct):
@@ -101,4 +108,16 @@ def _with_columns(fields: Fields) -> Fields:
     }
 
 
-UPGRADES: dict[int, Callable[[Fields], Fields]] = {1: _with_columns}
+def _with_rhythm(fields: Fields) -> Fields:
+    """2 to 3: rhythms and resets, not known yet, and what they and static rules have to say."""
+    rows = len(fields["names"])
+    new = {"rhythm": bytes(8 * rows * RHYTHM), "resets": bytes(8 * rows * RESETS)}
+    return fields | {
+        "columns": fields["columns"] | new,
+        "breaches": {},
+        "silent": {},
+        "resetting": {},
+    }
+
+
+UPGRADES: dict[int, Callable[[Fields], Fields]] = {1: _with_columns, 2: _with_rhythm}

@@ -101,6 +101,11 @@ class Siblings:
             moved |= np.isin(alive, opened)
         return Moved(len(alive), int(np.count_nonzero(moved)))
 
+    def size(self, service: str) -> int:
+        """How many series of a service were heard since the partition is here."""
+        code = self.codes.get(service)
+        return 0 if code is None else len(self._members[code])
+
     def members(self, code: int) -> Ints:
         """The places of a service's series, in the order in which they came."""
         found = self._arrays.get(code)

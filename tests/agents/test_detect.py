@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from agents.counters import MEMORY, is_counter, rates
+from agents.counters import MEMORY, RESETS, is_counter, rates
 from agents.detect import Detect
 from agents.detect_settings import DetectSettings
 from agents.series_block import Block
@@ -207,7 +207,7 @@ def test_counters_become_rates_and_resets_are_no_negative_rate() -> None:
     rows = np.zeros(6, np.int32)
     at = np.array([0.0, 2.0, 4.0, 4.0, 6.0, 5.0])
     value = np.array([10.0, 14.0, 3.0, 9.0, 5.0, 99.0])
-    out = rates(memory, np.array([True]), rows, at, value)
+    out, _ = rates(memory, np.zeros((1, RESETS)), np.array([True]), rows, at, value)
     assert np.array_equal(out, [np.nan, 2.0, 1.5, np.nan, 1.0, np.nan], equal_nan=True)
 
 

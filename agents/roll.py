@@ -1,0 +1,318 @@
+"""The roll of a service: its series that are silent, or start over and over, as one anomaly.
+
+An exporter that dies takes hundreds of series with it, and that is one thing to tell: the first
+opens the service's anomaly, the others join it, and it is over when none is left in it. A series
+that stays away is taken as gone for good, as when somebody scaled down, and is told of once.
+
+Series of a service lie in several blocks, which after a crash come back as of different frames.
+So each series remembers from where to where in the stream it took part, and for some time after:
+a block that is read again meets the others as they were then.
+"""
+
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from agents.absence import MISSING, RESET, Absence
+from agents.clock import Clock
+from agents.counters import HALF_LIFE, LOOP
+from agents.scorer.severity import severity
+from agents.series_block import Block
+from agents.series_index import Place
+from agents.share import Said
+from schemas.anomalies import Anomaly
+from schemas.event import derive
+from schemas.frames import parsed, service_of
+
+KEEP_S = 600.0  # what is over is remembered so long: blocks are saved far more often
+FEW = 4  # series: of fewer, all being silent is no great thing
+LATE, BACK, OVER = "late", "back", "over"
+
+Change = Literal["opened", "updated", "cleared"]
+
+
+class Turning(NamedTuple):
+    """A series goes silent (or begins to loop), is back, or its time is over; sorts by time."""
+
+    place: int  # in the frame
+    sample: bool  # whether the sample there did it, or that time had passed by then
+    at: float
+    series: str
+    what: str
+    kind: str
+    where: Place
+    until: float = 0.0
+    heard_at: float = 0.0
+    every: float = 0.0
+    allowed: float = 0.0
+    level: float = 1.0
+
+
+class Roll:
+    """All services of one partition."""
+
+    def __init__(self, groups: Mapping[str, str]) -> None:
+        self._groups = groups
+        self._open: dict[tuple[str, str], dict[Place, Absence]] = defaultdict(dict)
+        self._past: dict[tuple[str, str], dict[Place, Absence]] = defaultdict(dict)
+        self._gone: dict[Place, str] = {}  # series that stay away, with their service
+        self._left: Counter[str] = Counter()  # how many these are, by service
+        self._joined: Counter[str] = Counter()  # series that took part, by anomaly
+        self._next = float("inf")  # nothing happens by itself before
+
+    def load(self, blocks: Sequence[Block]) -> None:
+        """Take up what the blocks remember."""
+        for number, block in enumerate(blocks):
+            for kind, held in ((MISSING, block.silent), (RESET, block.resetting)):
+                for row, absence in held.items():
+                    key = service_of(block.names[row]), kind
+                    side = self._open if absence.over is None else self._past
+                    side[key][Place(number, row)] = absence
+                    self._joined[absence.anomaly] += 1
+        self._plan()
+
+    def turn(
+        self,
+        turnings: Iterable[Turning],
+        blocks: Sequence[Block],
+        offset: int,
+        clock: Clock,
+        total: Callable[[str], int],
+    ) -> Iterator[Said]:
+        """What a frame's turnings lead to; `total` says how many series a service has."""
+        waiting = list(turnings)
+        if not waiting and clock.after < self._next:
+            return
+        waiting += [
+            _over(where, absence, blocks, kind, clock)
+            for (_, kind), held in self._open.items()
+            for where, absence in held.items()
+            if absence.until <= clock.after
+        ]
+        heapq.heapify(waiting)
+        frame = _Frame(blocks, offset, clock, total)
+        while waiting:
+            turning = heapq.heappop(waiting)
+            yield from self._one(turning, frame)
+            mine = self._open[service_of(turning.series), turning.kind].get(turning.where)
+            if mine and turning.what == LATE and mine.until <= clock.after:
+                heapq.heappush(waiting, _over(turning.where, mine, blocks, turning.kind, clock))
+        self._prune(blocks, clock.after)
+        self._plan()
+
+    def left(self, where: Place) -> None:
+        """A series that was gone is back, or another one has its row."""
+        service = self._gone.pop(where, None)
+        if service is not None:
+            self._left[service] -= 1
+
+    # ---- one turning after the other
+
+    def _one(self, turning: Turning, frame: "_Frame") -> Iterator[Said]:
+        service = service_of(turning.series)
+        if turning.what == LATE:
+            yield from self._begin(service, turning, frame)
+            return
+        mine = self._open[service, turning.kind].get(turning.where)
+        if turning.what == BACK:
+            self.left(turning.where)
+        if mine is None or (turning.what == OVER and mine.until != turning.at):
+            return
+        if turning.what == OVER and turning.kind == MISSING:
+            self._gone[turning.where] = service
+            self._left[service] += 1
+        over = (frame.offset, turning.place)
+        self._keep(
+            service, turning, msgspec.structs.replace(mine, over=over, over_at=turning.at), frame
+        )
+        if self._running(service, turning.kind, over) is None:
+            yield self._said(service, turning, mine, "cleared", frame)
+
+    def _begin(self, service: str, turning: Turning, frame: "_Frame") -> Iterator[Said]:
+        begun = (frame.offset, turning.place)
+        mine = self._open[service, turning.kind].get(turning.where)
+        if mine is not None:  # it loops on
+            worse = severity(turning.level / 2) != severity(mine.level / 2)
+            level = max(mine.level, turning.level)
+            mine = msgspec.structs.replace(mine, until=turning.until, level=level)
+            self._keep(service, turning, mine, frame)
+            if worse:
+                yield self._said(service, turning, mine, "updated", frame)
+            return
+        running = self._running(service, turning.kind, begun)
+        name = derive("roll", turning.kind, service, turning.series, f"{turning.at:.3f}")[:12]
+        mine = Absence(
+            anomaly=running.anomaly if running else f"anm-{name}",
+            opener=running.opener if running else turning.series,
+            since=running.since if running else turning.at,
+            at=turning.at,
+            until=turning.until,
+            begun=begun,
+            heard_at=turning.heard_at,
+            every=turning.every,
+            allowed=turning.allowed,
+            level=turning.level,
+        )
+        self._keep(service, turning, mine, frame)
+        self._joined[mine.anomaly] += 1
+        joined = self._joined[mine.anomaly]
+        if running is None:
+            yield self._said(service, turning, mine, "opened", frame)
+        elif joined & (joined - 1) == 0:  # twice as many as when it was said last
+            yield self._said(service, turning, mine, "updated", frame)
+
+    def _running(self, service: str, kind: str, place: tuple[int, int]) -> Absence | None:
+        """Somebody who takes part in the service's anomaly there, if there is one."""
+        for side in (self._open, self._past):
+            for absence in side[service, kind].values():
+                if absence.lasts(place):
+                    return absence
+        return None
+
+    def _keep(self, service: str, turning: Turning, absence: Absence, frame: "_Frame") -> None:
+        key, where = (service, turning.kind), turning.where
+        here, there = (self._open, self._past) if absence.over is None else (self._past, self._open)
+        there[key].pop(where, None)
+        here[key][where] = absence
+        block = frame.blocks[where.block]
+        _held(block, turning.kind)[where.row] = absence
+        block.changed = True
+
+    # ---- what is long over
+
+    def _prune(self, blocks: Sequence[Block], now: float) -> None:
+        for (_, kind), held in self._past.items():
+            for where, absence in list(held.items()):
+                if now - absence.over_at > KEEP_S:
+                    del held[where]
+                    block = blocks[where.block]
+                    if _held(block, kind).get(where.row) is absence:
+                        del _held(block, kind)[where.row]
+                        block.changed = True
+                    self._joined[absence.anomaly] -= 1
+        self._joined += Counter()  # leaves out what is 0
+
+    def _plan(self) -> None:
+        ends = (a.until for held in self._open.values() for a in held.values())
+        forgotten = (a.over_at + KEEP_S for held in self._past.values() for a in held.values())
+        self._next = min(min(ends, default=float("inf")), min(forgotten, default=float("inf")))
+
+    # ---- in words
+
+    def _said(
+        self, service: str, turning: Turning, mine: Absence, change: Change, frame: "_Frame"
+    ) -> Said:
+        kind, at = turning.kind, turning.at
+        held = self._open[service, kind]
+        total = max(frame.total(service) - self._left[service], len(held), 1)
+        score = _score(kind, held, total, mine)
+        ended = change == "cleared" and kind == MISSING and turning.what == OVER
+        points = frame.evidence(mine.opener, turning)
+        event = Anomaly(
+            id=derive("detect", mine.anomaly, change, turning.series, f"{at:.3f}"),
+            at=datetime.fromtimestamp(at, UTC),
+            cause=frame.clock.cause,
+            group=self._groups.get(service, service),
+            anomaly=mine.anomaly,
+            change=change,
+            source="metric",
+            kind=kind,
+            service=service,
+            series=mine.opener,
+            direction="down" if kind == MISSING else "up",
+            severity=severity(score),
+            score=score,
+            raw=0.0 if change == "cleared" else score,
+            value=points[1][-1] if points[1] else 0.0,
+            low=min(points[1], default=0.0),
+            high=max(points[1], default=0.0),
+            since=datetime.fromtimestamp(mine.since, UTC),
+            ending=("ended" if ended else "recovered") if change == "cleared" else "",
+            statistic="rhythm" if kind == MISSING else "resets",
+            horizon_s=mine.allowed if kind == MISSING else HALF_LIFE,
+            reason=_reason(service, turning, mine, change, len(held), total, ended=ended),
+            evidence_at=points[0],
+            evidence_value=points[1],
+        )
+        return Said(turning.place, turning.sample, event)
+
+
+class _Frame(NamedTuple):
+    """What the turnings of a frame have in common."""
+
+    blocks: Sequence[Block]
+    offset: int
+    clock: Clock
+    total: Callable[[str], int]
+
+    def evidence(
+        self, opener: str, turning: Turning
+    ) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The last points of the series that opened it, up to now; none when it is not at hand."""
+        block = self.blocks[turning.where.block]
+        if opener != turning.series:
+            found = [(b, b.names.index(opener)) for b in self.blocks if opener in b.names]
+            if not found:
+                return (), ()
+            block, row = found[0]
+        else:
+            row = turning.where.row
+        if block.away:
+            return (), ()
+        points = [p for p in zip(*block.evidence(row), strict=True) if p[0] <= turning.at]
+        return tuple(at for at, _ in points), tuple(value for _, value in points)
+
+
+def _held(block: Block, kind: str) -> dict[int, Absence]:
+    return block.silent if kind == MISSING else block.resetting
+
+
+def _over(
+    where: Place, absence: Absence, blocks: Sequence[Block], kind: str, clock: Clock
+) -> Turning:
+    name = blocks[where.block].names[where.row]
+    return Turning(clock.place(absence.until), False, absence.until, name, OVER, kind, where)  # noqa: FBT003 - time, not a sample
+
+
+def _score(kind: str, held: Mapping[Place, Absence], total: int, mine: Absence) -> float:
+    """1 and more: by the share of the service that is silent, by the resets of the worst."""
+    if kind == MISSING:
+        return 1.0 + max(len(held), 1) / max(total, FEW)
+    return max(1.0, max((a.level for a in held.values()), default=mine.level) / 2)
+
+
+def _reason(
+    service: str,
+    turning: Turning,
+    mine: Absence,
+    change: Change,
+    count: int,
+    total: int,
+    *,
+    ended: bool,
+) -> str:
+    metric = parsed(mine.opener)[0]
+    which = f"{service}: " if service else ""
+    if change == "cleared":
+        if turning.kind == RESET:
+            return f"{metric} has not started again for a while"
+        if ended:
+            return f"{which}{metric} and what fell silent with it stay away: taken as gone"
+        return f"{which}{metric} and all that fell silent with it are back"
+    if turning.kind == RESET:
+        others = f", and {count - 1} more counters of {service}" if count > 1 else ""
+        return (
+            f"{metric} starts over and over, {mine.level / LOOP * 3:.0f} times in minutes{others}"
+        )
+    if count > 1:
+        since = datetime.fromtimestamp(mine.heard_at, UTC)
+        return (
+            f"{count} of {total} series of {service} have sent nothing since"
+            f" {since:%H:%M:%S} UTC, {metric} the first"
+        )
+    silent = turning.at - mine.heard_at
+    return f"{metric} has sent nothing for {silent:.0f} s, came every {mine.every:.3g} s"

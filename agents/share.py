@@ -1,0 +1,35 @@
+"""What of a frame is one block's, and what was said of it."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from agents.series_block import Block
+from schemas.anomalies import Anomaly
+
+Floats = npt.NDArray[np.float64]
+
+
+class Share(NamedTuple):
+    """A block's samples of a frame, in their order."""
+
+    block: Block
+    rows: npt.NDArray[np.int32]
+    at: npt.NDArray[np.float64]  # epoch s
+    value: npt.NDArray[np.float64]
+    place: npt.NDArray[np.int64]  # in the frame
+    number: int  # of the block
+
+
+class Said(NamedTuple):
+    """An event, and where in the frame it came: the same order however frames are cut."""
+
+    place: int  # number of the sample that led to it
+    sample: bool  # whether it was the sample itself, or that time had passed by then
+    event: Anomaly
+
+    @property
+    def order(self) -> tuple[int, bool, float, str]:
+        """By which what a frame leads to is sorted."""
+        return self.place, self.sample, self.event.at.timestamp(), self.event.id
