@@ -29,6 +29,7 @@ RANK = {level: rank for rank, level in enumerate(LEVELS)}
 WARNING, ERROR, CRITICAL = RANK["warning"], RANK["error"], RANK["critical"]
 HELD = 4_000_000  # characters held back; above it the oldest entries end
 DIGITS = 16  # of a source before its service
+NARROW = 65_536
 LATE_LINES = {"python", "go"}  # traces that go on with lines that look like any other
 
 
@@ -47,6 +48,8 @@ class Entries(NamedTuple):
 
     def gists(self) -> list[str]:
         """Each as one line to mine."""
+        if "\n" not in "".join(self.text):
+            return self.text
         return [gist(text) if "\n" in text else text for text in self.text]
 
 
@@ -60,11 +63,11 @@ class FrameJoiner:
         """The entries that a frame ended, and those that were last added to before `before`."""
         if not len(lines):
             return _appended(Entries([], *_none(), []), self._flushed(before))
-        sources, source = _sources(lines)
-        slow = self._slow(sources, source, lines.text)
+        group = _Groups(lines)
+        slow = self._slow(group, lines.text)
         rows = _Rows(lines)
-        self._fast(rows, sources, source, slow)
-        self._line_by_line(rows, sources, source, slow)
+        self._fast(rows, group, slow)
+        self._line_by_line(rows, group, slow)
         return _appended(rows.entries(), self._flushed(before))
 
     def dump(self) -> bytes:
@@ -78,44 +81,42 @@ class FrameJoiner:
         joiner._joiner = Joiner.load(data)
         return joiner
 
-    def _slow(
-        self, sources: list[str], source: npt.NDArray[np.int64], text: list[str]
-    ) -> npt.NDArray[np.bool_]:
+    def _slow(self, group: "_Groups", text: list[str]) -> npt.NDArray[np.bool_]:
         """Which sources have a line that may belong to another."""
         opened = self._joiner.open
         slow = np.array(
-            [name in opened and opened[name].trace in LATE_LINES for name in sources], np.bool_
+            [name in opened and opened[name].trace in LATE_LINES for name in group.names], np.bool_
         )
-        slow[source[continuing(text)]] = True
+        if places := continuing(text):
+            slow[group.source()[places]] = True
         return slow
 
-    def _fast(
-        self, rows: "_Rows", sources: list[str], source: npt.NDArray[np.int64], slow: Any
-    ) -> None:
+    def _fast(self, rows: "_Rows", group: "_Groups", slow: npt.NDArray[np.bool_]) -> None:
         """Every line ends the one before of its source."""
-        order = np.argsort(source, kind="stable")
-        same = source[order[1:]] == source[order[:-1]]
-        chosen = ~slow[source]
-        before = np.full(len(source), -1, np.int64)
-        before[order[1:][same]] = order[:-1][same]
-        before[~chosen] = -1
+        order, first = group.order, group.first
+        before = np.empty(len(order), np.int64)
+        before[order[1:]] = order[:-1]
+        begins = order[first]
+        before[begins] = -1
+        if slow.any():
+            before[slow[group.source()]] = -1
         rows.ended = before
-        first = order[np.append(True, ~same)]
-        last = order[np.append(~same, True)]
         opened = self._joiner.open
-        for place in first[chosen[first]].tolist():
-            name = sources[source[place]]
+        ends = order[np.append(first[1:], len(order)) - 1]
+        every = zip(group.names, begins.tolist(), ends.tolist(), slow.tolist(), strict=True)
+        for name, begin, end, apart in every:
+            if apart:
+                continue
             if name in opened:
-                rows.end(place, opened.pop(name))
-        for place in last[chosen[last]].tolist():
-            part = rows.part(place, sources[source[place]])
-            opened[part.source] = begun(part)
+                rows.end(begin, opened.pop(name))
+            opened[name] = begun(rows.part(end, name))
 
-    def _line_by_line(
-        self, rows: "_Rows", sources: list[str], source: npt.NDArray[np.int64], slow: Any
-    ) -> None:
+    def _line_by_line(self, rows: "_Rows", group: "_Groups", slow: npt.NDArray[np.bool_]) -> None:
+        if not slow.any():
+            return
+        source = group.source()
         for place in np.flatnonzero(slow[source]).tolist():
-            part = rows.part(place, sources[source[place]])
+            part = rows.part(place, group.names[source[place]])
             held = self._joiner.open.get(part.source)
             if self._joiner.add(part) and held is not None:
                 rows.end(place, held)
@@ -191,17 +192,30 @@ def _none() -> tuple[Any, Any, Any]:
     return np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.int8)
 
 
-def _sources(lines: CodedLines) -> tuple[list[str], npt.NDArray[np.int64]]:
-    """The frame's sources, and which each row comes from."""
-    width = max(len(lines.labellings), 1)
-    pairs, source = np.unique(
-        lines.service.astype(np.int64) * width + lines.labels, return_inverse=True
-    )
-    names = [
-        source_of(lines.services[pair // width], lines.labellings[pair % width])
-        for pair in pairs.tolist()
-    ]
-    return names, source
+class _Groups:
+    """A frame's rows by source: `names[g]` wrote `order[first[g]:first[g + 1]]`, in their order."""
+
+    def __init__(self, lines: CodedLines) -> None:
+        width = max(len(lines.labellings), 1)
+        pairs = lines.service.astype(np.int64) * width + lines.labels
+        if len(lines.services) * width < NARROW:
+            pairs = pairs.astype(np.uint16)  # sorted by radix
+        self.order = np.argsort(pairs, kind="stable")
+        in_order = pairs[self.order]
+        self.first = np.flatnonzero(np.append(True, in_order[1:] != in_order[:-1]))
+        self.names = [
+            source_of(lines.services[pair // width], lines.labellings[pair % width])
+            for pair in in_order[self.first].tolist()
+        ]
+        self._source: npt.NDArray[np.int64] | None = None
+
+    def source(self) -> npt.NDArray[np.int64]:
+        """The group of each row, in the rows' order."""
+        if self._source is None:
+            sizes = np.diff(np.append(self.first, len(self.order)))
+            self._source = np.empty(len(self.order), np.int64)
+            self._source[self.order] = np.repeat(np.arange(len(sizes)), sizes)
+        return self._source
 
 
 @lru_cache(maxsize=16_384)

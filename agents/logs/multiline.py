@@ -6,10 +6,13 @@ given out when its source begins another, or by `flush` when nothing has come fo
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Self
 
 import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from agents.logs.masking import masked
 from schemas.errors import Rejected
@@ -28,6 +31,10 @@ _FRAME = re.compile(
 _THROWN = re.compile(r"(?:[\w$]+\.)*[A-Z][\w$]*(?:Exception|Error|Throwable|Exit|Interrupt)\b")
 _CALLED = re.compile(r"[\w./*()$·\[\]-]+\(.*\)$|exit status \d+$")  # a frame of Go, unindented
 _RAISED = re.compile(r"(?:\w+\.)*[A-Za-z_]\w*(?::|$)")  # what ends a traceback of Python
+_CANDIDATE = (  # all of the next and more, for an engine that looks at a column at once
+    r"^(?:$|[^!-~]|at |Caused by: |Suppressed: |\.\.\. |Traceback |During |The above |goroutine "
+    r"|created by |--- End of |[\]})]|\S*(?:Exception|Error|Throwable|Exit|Interrupt))"
+)
 _may_continue = re.compile(rf"\s*$|{_FRAME.pattern}|{_THROWN.pattern}").match
 
 
@@ -179,13 +186,15 @@ def begun(part: Part) -> Opened:
     )
 
 
-def continuing(texts: Iterable[str]) -> list[int]:
+def continuing(texts: Sequence[str]) -> list[int]:
     r"""Which lines may belong to the one before; in a trace of Python or Go others may, too.
 
     >>> continuing(["order 5 failed", "\tat a.B", "done", ""])
     [1, 3]
     """
-    return [place for place, text in enumerate(texts) if _may_continue(text)]
+    candidates = pc.match_substring_regex(pa.array(texts, pa.string()), _CANDIDATE)
+    places = np.flatnonzero(candidates.to_numpy(zero_copy_only=False)).tolist()
+    return [place for place in places if _may_continue(texts[place])]
 
 
 def entry_of(entry: Opened) -> Entry:

@@ -1,157 +1,135 @@
 """Rates: mined lines as series to score, and what in them is strange by itself.
 
-Per service and bucket of time each template is one sample, zeros among them, so that a
-template that falls silent is seen, too. A series is called `log_lines`, without `_total`: it
-is a gauge of lines in the bucket, no counter. Beside the series there are two findings with
-their evidence: a template never seen before that says warning or worse, and a jump in the
-share of errors.
-
-A stage feeds each frame of lines with the ids that the miner gave, passes its merges on, and
-closes buckets when its watermark moves; samples go to the metric scorer, a finding becomes an
-Anomaly of source `log`. All state is in the Tally and in its dump.
+Per service and bucket of time each template, by severity, is one sample, zeros among them, so
+that one that falls silent is seen, too. A series is called `log_lines`, without `_total`: it
+is a gauge of lines in the ten seconds before its time, no counter. One that has been zero for
+an hour ends with Prometheus' stale marker. All state is in the Tally and in its dump.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple, Self
+from functools import lru_cache
+from typing import NamedTuple, Self
 
 import msgspec
 import numpy as np
 
+from agents.logs.entries import ERROR, LEVELS, Entries
+from agents.logs.lives import BUCKET_S, EVIDENCE, Said
 from agents.logs.masking import masked
 from agents.logs.miner import Merge
-from agents.logs.shares import Counts, judge
+from agents.logs.rhythm import Rhythm
+from agents.logs.services import Bounds, Moment, Note, Service, Text
+from agents.logs.settings import LogSettings
 from schemas.errors import Rejected
-from schemas.event import Severity
-from schemas.frames import Lines, Samples, canonical
+from schemas.frames import Samples, canonical
 
-VERSION = 1
-BUCKET_MS = 10_000
-RECENT = 6  # buckets whose error share is judged: a minute
-BEFORE = 180  # buckets before them that it is held against: half an hour
-IDLE = 360  # empty buckets after which a series ends: an hour
-SERIES = 256  # templates a service that are series of their own; the rest is `other`
-KNOWN = 4_096  # templates a service that are remembered as seen
-WARM_LINES = 1_000  # of a service before a template of it can be called new
-WARM_BUCKETS = 60
-EVIDENCE = 5  # lines
-WIDTH = 500  # characters of a line of evidence
-OTHER = "other"
-WARNING, ERROR = 1, 2
-RANKS = {"warning": WARNING, "error": ERROR, "critical": 3}
-NEW = {WARNING: Severity.low, ERROR: Severity.medium, 3: Severity.high}
-
-
-class Finding(NamedTuple):
-    """Something strange in the lines of a service; `at` is epoch milliseconds."""
-
-    kind: Literal["new template", "error share"]
-    service: str
-    series: str
-    at: int
-    severity: Severity
-    score: float  # 1 or more
-    value: float
-    high: float  # the most that was expected
-    reason: str
-    evidence: tuple[str, ...]  # lines, masked
+VERSION = 2
+SHIPPED = LogSettings()
+BUCKET_MS = BUCKET_S * 1000
+FILL = 30  # empty buckets in a row that are counted as zeros; then time jumps
+FRESH = 256  # new templates of a service in a bucket that a line is kept of
+WIDTH = 500  # characters of a line that is kept
+LOOK_BACK = 50  # errors of a frame among which those of different templates are found
+STALE = np.array([0x7FF0000000000002], np.uint64).view(np.float64)[0]  # Prometheus': it ended
 
 
 class Closed(NamedTuple):
-    """What closing gave: samples of the buckets, oldest first, and error shares that jumped."""
+    """What closing gave: samples by service, oldest first; notes and changes of anomalies."""
 
-    samples: Samples
-    findings: list[Finding]
-
-
-class _Service(msgspec.Struct):
-    first: int  # bucket
-    lines: int = 0
-    said: dict[str, int] = {}  # template -> the last bucket that has it, of all remembered
-    series: dict[str, int] = {}  # the same of those that are series
-    open: dict[int, dict[str, int]] = {}  # bucket -> template -> lines
-    errors: dict[int, int] = {}  # bucket -> lines that are errors, of those still open
-    past: list[tuple[int, int]] = []  # errors and lines of the buckets closed last
-    evidence: list[str] = []
-    fired: bool = False
+    samples: dict[str, Samples]
+    notes: list[tuple[str, int, Note]]  # service, bucket
+    said: list[tuple[str, Said]]
 
 
 class _Wire(msgspec.Struct):
     version: int
     next: int
-    services: dict[str, _Service]
+    tick: int
+    services: dict[str, Service]
 
 
 class Tally:
     """Counts of templates by service and bucket of time."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: LogSettings = SHIPPED) -> None:
         self._next = -1  # the first bucket that is not closed; -1 before the first line
-        self._services: dict[str, _Service] = {}
+        self._tick = 0  # buckets closed in which anybody said anything
+        self._services: dict[str, Service] = {}
+        self._most = settings.max_templates
+        self._bounds = Bounds(
+            learn=round(settings.learn_s / BUCKET_S),
+            learn_lines=settings.learn_lines,
+            series=settings.series_per_service,
+            idle=max(1, round(settings.idle_s / BUCKET_S)),
+            update=max(1, round(settings.update_s / BUCKET_S)),
+        )
 
-    def feed(self, lines: Lines, ids: Sequence[str], texts: Sequence[str] = ()) -> list[Finding]:
-        """Count lines under their templates; a line that comes late counts in the oldest bucket.
+    def feed(self, entries: Entries, ids: Sequence[str]) -> None:
+        """Count entries under their templates; one that comes late counts in the oldest bucket."""
+        if not len(entries):
+            return
+        buckets = entries.at // BUCKET_MS
+        if self._next < 0:
+            self._next = int(buckets[0])
+        first, span = self._next, max(int(buckets.max()) - self._next, 0) + 1
+        code = entries.service.astype(np.int64) * len(LEVELS) + entries.rank
+        code = code * span + np.maximum(buckets - first, 0)
+        unknown: set[tuple[int, str]] = set()
+        for (packed, ident), count in Counter(zip(code.tolist(), ids, strict=True)).items():
+            pair, later = divmod(packed, span)
+            of, rank = divmod(pair, len(LEVELS))
+            bucket = first + later
+            service = self._service(entries.services[of], bucket)
+            counts = service.open.setdefault(bucket, {})
+            key = f"{ident}/{rank}"
+            counts[key] = counts.get(key, 0) + count
+            if ident not in service.known and ident not in service.fresh:
+                unknown.add((of, ident))
+        if unknown:
+            self._sample(entries, ids, unknown)
+        self._keep_errors(entries, ids)
 
-        Findings are templates new to their service that say warning or worse. `texts` are the
-        lines where they differ from `lines.text`, e.g. joined traces.
-        """
-        buckets = (lines.at // BUCKET_MS).tolist()
-        if buckets and self._next < 0:
-            self._next = buckets[0]
-        found: list[Finding] = []
-        rows = zip(lines.service, buckets, ids, lines.severity, strict=True)
-        for place, (name, at, ident, severity) in enumerate(rows):
-            bucket, rank = max(at, self._next), RANKS.get(severity, 0)
-            service = self._services.get(name)
-            if service is None:
-                service = self._services[name] = _Service(bucket)
-            if rank:
-                text = (texts or lines.text)[place]
-                about = _About(name, bucket, int(lines.at[place]), ident, severity, text)
-                found += _noted(service, about)
-            _count(service, bucket, ident, rank)
-        return found
+    def merge(self, merges: Iterable[Merge]) -> list[tuple[str, int, Note]]:
+        """Count under the new id what was counted under the old; what to tell of it."""
+        return [
+            (name, max(self._next, 0), note)
+            for old, new in merges
+            for name, service in self._services.items()
+            if (note := service.rename(old, new))
+        ]
 
-    def merge(self, merges: Iterable[Merge]) -> None:
-        """Count under the new id what was counted under the old."""
-        for old, new in merges:
-            for service in self._services.values():
-                for last in (service.said, service.series):
-                    if old in last:
-                        last[new] = max(last.pop(old), last.get(new, 0))
-                for counts in service.open.values():
-                    if old in counts:
-                        counts[new] = counts.pop(old) + counts.get(new, 0)
-
-    def close(self, until: int) -> Closed:
+    def close(self, until: int, text: Text) -> Closed:
         """Close the buckets that end by `until`, epoch milliseconds."""
-        names: dict[str, int] = {}
-        rows: list[tuple[int, int, float]] = []
-        findings: list[Finding] = []
-        while self._services and (self._next + 1) * BUCKET_MS <= until:
-            for name, service in list(self._services.items()):
-                if service.first > self._next:
+        rates, closed = _Rates(), Closed({}, [], [])
+        empty = 0
+        while 0 <= self._next < until // BUCKET_MS:
+            judged = any(self._next in service.open for service in self._services.values())
+            empty = 0 if judged else empty + 1
+            if empty > FILL:
+                self._jump(until // BUCKET_MS)
+                continue
+            moment = Moment(self._next, self._tick, judged)
+            for name, service in self._services.items():
+                if service.first > self._next or service.idle():
                     continue
-                for ident, number in self._closed(service).items():
-                    series = canonical("log_lines", {"service": name, "template": ident})
-                    code = names.setdefault(series, len(names))
-                    rows.append((code, self._next * BUCKET_MS, number))
-                findings += self._judged(name, service)
-                if not service.series and not service.open:
-                    del self._services[name]
+                shown = service.close(moment, self._bounds, name, text)
+                rates.add(name, self._next, shown.rates, shown.ended)
+                closed.notes.extend((name, self._next, note) for note in shown.notes)
+                closed.said.extend((name, said) for said in shown.said)
             self._next += 1
-        if self._next >= 0:
-            self._next = max(self._next, until // BUCKET_MS)
-        codes = np.array([row[0] for row in rows], np.int32)
-        at = np.array([row[1] for row in rows], np.int64)
-        values = np.array([row[2] for row in rows], np.float64)
-        return Closed(Samples(list(names), codes, at, values), findings)
+            self._tick += judged
+        self._forget()
+        closed.samples.update(rates.samples())
+        return closed
 
     def dump(self) -> bytes:
         """Everything as bytes with its version."""
-        return msgspec.msgpack.encode(_Wire(VERSION, self._next, self._services))
+        wire = _Wire(VERSION, self._next, self._tick, self._services)
+        return msgspec.msgpack.encode(wire)
 
     @classmethod
-    def load(cls, data: bytes) -> Self:
+    def load(cls, data: bytes, settings: LogSettings = SHIPPED) -> Self:
         """Undo `dump`; Rejected when the bytes are damaged or of another version."""
         try:
             wire = msgspec.msgpack.decode(data, type=_Wire)
@@ -159,84 +137,115 @@ class Tally:
             raise Rejected(f"these bytes are no tally of log lines: {error}") from error
         if wire.version != VERSION:
             raise Rejected(f"a tally of version {wire.version}, this is {VERSION}: delete it")
-        tally = cls()
-        tally._next, tally._services = wire.next, wire.services
+        tally = cls(settings)
+        tally._next, tally._tick, tally._services = wire.next, wire.tick, wire.services
         return tally
 
-    # ---- buckets
+    # ---- lines that are kept
 
-    def _closed(self, service: _Service) -> dict[str, float]:
-        """Lines a template of the bucket that closes, zeros among them; series that end go."""
-        bucket = self._next
-        counts = service.open.pop(bucket, {})
-        past = (service.errors.pop(bucket, 0), sum(counts.values()))
-        service.past = [*service.past[1 - RECENT - BEFORE :], past]
-        service.series = {
-            ident: last for ident, last in service.series.items() if bucket - last <= IDLE
+    def _service(self, name: str, bucket: int) -> Service:
+        service = self._services.get(name)
+        if service is None:
+            service = Service(bucket, Rhythm(self._tick, self._tick))
+            self._services[name] = service
+        elif bucket < service.first:
+            service.first = bucket
+        return service
+
+    def _sample(self, entries: Entries, ids: Sequence[str], unknown: set[tuple[int, str]]) -> None:
+        """Keep a line, masked, of each template that its service does not know yet."""
+        for place, pair in enumerate(zip(entries.service.tolist(), ids, strict=True)):
+            if pair in unknown:
+                unknown.discard(pair)
+                fresh = self._services[entries.services[pair[0]]].fresh
+                room = len(fresh) < FRESH
+                fresh[pair[1]] = shown(entries.text[place]) if room else ""
+                if not unknown:
+                    return
+
+    def _keep_errors(self, entries: Entries, ids: Sequence[str]) -> None:
+        """Keep the newest errors of different templates of each service, masked."""
+        places = np.flatnonzero(entries.rank >= ERROR)
+        if not len(places):
+            return
+        of = entries.service[places]
+        for code in np.unique(of).tolist():
+            service = self._services[entries.services[code]]
+            errors = service.errors
+            newest: dict[str, int] = {}
+            for place in places[of == code][: -LOOK_BACK - 1 : -1].tolist():
+                newest.setdefault(ids[place], place)
+            if service.noted == self._next and all(ident in errors for ident in newest):
+                continue  # masking costs more than a newer line of the same is worth
+            service.noted = self._next
+            for ident, place in reversed(list(newest.items())[:EVIDENCE]):
+                errors.pop(ident, None)
+                errors[ident] = shown(entries.text[place])
+            while len(errors) > EVIDENCE:
+                del errors[next(iter(errors))]
+
+    # ---- bounds
+
+    def _jump(self, until: int) -> None:
+        """On to the next bucket with a line: nobody has said anything for long."""
+        self._next = min(
+            (bucket for service in self._services.values() for bucket in service.open),
+            default=until,
+        )
+
+    def _forget(self) -> None:
+        """Let the half of all templates go that was not seen for longest, if there are too many."""
+        if sum(len(service.known) for service in self._services.values()) <= self._most:
+            return
+        last = sorted(k.last for service in self._services.values() for k in service.known.values())
+        edge = last[len(last) // 2]
+        for name, service in list(self._services.items()):
+            service.known = {i: known for i, known in service.known.items() if known.last > edge}
+            if not service.known and service.idle():
+                del self._services[name]
+
+
+class _Rates:
+    """Samples as they come, by service."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, dict[str, int]] = {}
+        self._rows: dict[str, list[tuple[int, int, float]]] = {}
+
+    def add(self, service: str, bucket: int, rates: dict[str, int], ended: list[str]) -> None:
+        names = self._names.setdefault(service, {})
+        rows = self._rows.setdefault(service, [])
+        at = (bucket + 1) * BUCKET_MS
+        for key, count in rates.items():
+            rows.append((names.setdefault(key, len(names)), at, count))
+        rows.extend((names.setdefault(key, len(names)), at, STALE) for key in ended)
+
+    def samples(self) -> dict[str, Samples]:
+        return {
+            service: Samples(
+                [series(service, key) for key in names],
+                np.array([row[0] for row in self._rows[service]], np.int32),
+                np.array([row[1] for row in self._rows[service]], np.int64),
+                np.array([row[2] for row in self._rows[service]], np.float64),
+            )
+            for service, names in self._names.items()
+            if names
         }
-        return {ident: float(counts.get(ident, 0)) for ident in service.series}
-
-    def _judged(self, name: str, service: _Service) -> list[Finding]:
-        """The error share's jump, said once until it is over."""
-        before, recent = _summed(service.past[:-RECENT]), _summed(service.past[-RECENT:])
-        verdict = judge(recent, before)
-        began, service.fired = verdict.fires and not service.fired, verdict.fires
-        if not began:
-            return []
-        severity = Severity.high if recent.share >= 0.5 else Severity.medium  # noqa: PLR2004 - half of all
-        series = canonical("log_error_share", {"service": name})
-        at, reason = (self._next + 1) * BUCKET_MS, f"{name}: {verdict.reason}"
-        evidence = tuple(service.evidence)
-        return [
-            Finding("error share", name, series, at, severity, verdict.score,
-                    recent.share, before.share, reason, evidence)
-        ]  # fmt: skip
 
 
-class _About(NamedTuple):
-    """A line that says warning or worse."""
+@lru_cache(maxsize=65_536)
+def series(service: str, key: str) -> str:
+    """The canonical label string of a rate.
 
-    service: str
-    bucket: int
-    at: int
-    template: str
-    severity: str
-    text: str
-
-
-def _noted(service: _Service, about: _About) -> list[Finding]:
-    """Keep a line as evidence; a finding if its template is new to a service known well."""
-    new, rank = about.template not in service.said, RANKS[about.severity]
-    if rank < ERROR and not new:
-        return []
-    line = masked(about.text[:WIDTH])
-    if rank >= ERROR:
-        service.evidence = [*service.evidence[1 - EVIDENCE :], line]
-    young = service.lines < WARM_LINES or about.bucket - service.first < WARM_BUCKETS
-    if not new or young or len(service.said) >= KNOWN:
-        return []
-    series = canonical("log_lines", {"service": about.service, "template": about.template})
-    reason = (
-        f"{about.service} says {about.severity} with a template never seen in"
-        f" {service.lines} lines: {line}"
-    )
-    return [
-        Finding("new template", about.service, series, about.at, NEW[rank],
-                1.0, 1.0, 0.0, reason, (line,))
-    ]  # fmt: skip
+    >>> series("shop", "00f067aa0ba902b7/6")
+    'log_lines{service="shop",severity="error",template="00f067aa0ba902b7"}'
+    """
+    ident, _, rank = key.partition("/")
+    level = LEVELS[int(rank)]
+    severity = {"severity": level} if level else {}
+    return canonical("log_lines", {"service": service, "template": ident, **severity})
 
 
-def _count(service: _Service, bucket: int, ident: str, rank: int) -> None:
-    service.lines += 1
-    if ident in service.said or len(service.said) < KNOWN:
-        service.said[ident] = bucket
-    own = ident if ident in service.series or len(service.series) < SERIES else OTHER
-    service.series[own] = bucket
-    counts = service.open.setdefault(bucket, {})
-    counts[own] = counts.get(own, 0) + 1
-    if rank >= ERROR:
-        service.errors[bucket] = service.errors.get(bucket, 0) + 1
-
-
-def _summed(past: list[tuple[int, int]]) -> Counts:
-    return Counts(sum(errors for errors, _ in past), sum(total for _, total in past))
+def shown(text: str) -> str:
+    """What is kept of an entry: masked, then cut, so that no half of a secret is left."""
+    return masked(text[: 4 * WIDTH])[:WIDTH]

@@ -1,4 +1,4 @@
-"""Rates: counts that the scorer can take, and what is strange by itself."""
+"""Rates: counts that the scorer can take, zeros and ends among them."""
 
 import random
 from itertools import pairwise
@@ -6,114 +6,175 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from agents.logs.entries import RANK, Entries
 from agents.logs.miner import Merge
-from agents.logs.rates import (
-    BUCKET_MS,
-    IDLE,
-    SERIES,
-    WARM_BUCKETS,
-    WARM_LINES,
-    Closed,
-    Finding,
-    Tally,
-)
-from agents.logs.shares import Counts, bounds, judge
+from agents.logs.rates import BUCKET_MS, FILL, WIDTH, Closed, Tally
+from agents.logs.settings import LogSettings
 from schemas.errors import Rejected
-from schemas.event import Severity
-from schemas.frames import Lines
 
 Row = tuple[int, str, str, str, str]  # at, service, severity, text, template
+A, B, NEW = "a" * 16, "b" * 16, "c" * 16
+HOUR = 360  # buckets
 
 
-def feed(tally: Tally, *rows: Row) -> list[Finding]:
-    lines = Lines(
-        service=[row[1] for row in rows],
-        at=np.array([row[0] for row in rows], np.int64),
-        severity=[row[2] for row in rows],
-        text=[row[3] for row in rows],
-        labels=[""] * len(rows),
+def feed(tally: Tally, *rows: Row) -> None:
+    names = sorted({row[1] for row in rows})
+    entries = Entries(
+        names,
+        np.array([names.index(row[1]) for row in rows], np.int32),
+        np.array([row[0] for row in rows], np.int64),
+        np.array([RANK[row[2]] for row in rows], np.int8),
+        [row[3] for row in rows],
     )
-    return tally.feed(lines, [row[4] for row in rows])
+    tally.feed(entries, [row[4] for row in rows])
+
+
+def close(tally: Tally, until: int) -> Closed:
+    return tally.close(until, lambda ident: f"text of {ident}")
 
 
 def values(closed: Closed) -> dict[tuple[str, int], float]:
-    samples = closed.samples
-    rows = zip(samples.code.tolist(), samples.at.tolist(), samples.value.tolist(), strict=True)
-    return {(samples.names[code], at): value for code, at, value in rows}
+    """By series and the begin of the bucket."""
+    return {
+        (samples.names[code], at - BUCKET_MS): value
+        for samples in closed.samples.values()
+        for code, at, value in zip(
+            samples.code.tolist(), samples.at.tolist(), samples.value.tolist(), strict=True
+        )
+    }
 
 
-def series(template: str, service: str = "shop") -> str:
-    return f'log_lines{{service="{service}",template="{template}"}}'
+def series(template: str, service: str = "shop", severity: str = "info") -> str:
+    level = f'severity="{severity}",' if severity else ""
+    labels = f'service="{service}",{level}template="{template}"'
+    labels = ",".join(sorted(labels.split(",")))
+    return f"log_lines{{{labels}}}"
 
 
-def said(at: int, template: str = "t", severity: str = "info", text: str = "line") -> Row:
+def said(at: int, template: str = A, severity: str = "info", text: str = "line") -> Row:
     return at, "shop", severity, text, template
-
-
-def seasoned() -> Tally:
-    """A tally that has known the shop for long enough."""
-    tally = Tally()
-    for bucket in range(WARM_BUCKETS + 1):
-        feed(tally, *[said(bucket * BUCKET_MS + i) for i in range(WARM_LINES // WARM_BUCKETS + 1)])
-        tally.close(bucket * BUCKET_MS)
-    return tally
-
-
-NOW = (WARM_BUCKETS + 1) * BUCKET_MS
 
 
 # ---- counts
 
 
-def test_lines_are_counted_by_service_template_and_bucket_with_zeros_between() -> None:
+def test_lines_are_counted_by_service_template_severity_and_bucket_with_zeros_between() -> None:
     tally = Tally()
-    feed(tally, said(0), said(9_999), said(10_000, "u"), (30_000, "cart", "", "x", "t"))
-    assert values(tally.close(40_000)) == {
-        (series("t"), 0): 2, (series("t"), 10_000): 0, (series("t"), 20_000): 0, (series("t"), 30_000): 0,
-        (series("u"), 10_000): 1, (series("u"), 20_000): 0, (series("u"), 30_000): 0,
-        (series("t", "cart"), 30_000): 1,
-    } | {(series("u"), 0): 0}  # fmt: skip
+    feed(
+        tally,
+        said(0),
+        said(9_999),
+        said(1, A, "error"),
+        said(10_000, B),
+        (30_000, "cart", "", "x", A),
+    )
+    assert values(close(tally, 40_000)) == {
+        (series(A), 0): 2, (series(A), 10_000): 0, (series(A), 20_000): 0, (series(A), 30_000): 0,
+        (series(A, severity="error"), 0): 1, (series(A, severity="error"), 10_000): 0,
+        (series(A, severity="error"), 20_000): 0, (series(A, severity="error"), 30_000): 0,
+        (series(B), 10_000): 1, (series(B), 20_000): 0, (series(B), 30_000): 0,
+        (series(A, "cart", ""), 30_000): 1,
+    }  # fmt: skip
 
 
 def test_a_bucket_closes_once_and_only_when_it_is_over() -> None:
     tally = Tally()
     feed(tally, said(0))
-    assert values(tally.close(9_999)) == {}
-    assert values(tally.close(10_000)) == {(series("t"), 0): 1}
-    assert values(tally.close(10_000)) == {}
+    assert values(close(tally, 9_999)) == {}
+    assert values(close(tally, 10_000)) == {(series(A), 0): 1}
+    assert values(close(tally, 10_000)) == {}
 
 
 def test_a_late_line_counts_in_the_oldest_open_bucket() -> None:
     tally = Tally()
     feed(tally, said(0))
-    tally.close(20_000)
+    close(tally, 20_000)
     feed(tally, said(5_000))
-    assert values(tally.close(30_000)) == {(series("t"), 20_000): 1}
+    assert values(close(tally, 30_000)) == {(series(A), 20_000): 1}
 
 
-def test_a_merged_template_goes_on_under_its_new_id() -> None:
+def test_a_merged_template_goes_on_under_its_new_id_and_people_are_told() -> None:
     tally = Tally()
-    feed(tally, said(0, "old"), said(1, "new"))
-    tally.merge([Merge("old", "new")])
-    assert values(tally.close(20_000)) == {(series("new"), 0): 2, (series("new"), 10_000): 0}
+    feed(tally, said(0, A), said(1, NEW))
+    assert tally.merge([Merge(A, NEW)]) == []  # nobody has heard of it
+    assert values(close(tally, 10_000)) == {(series(NEW), 0): 2}
+    feed(tally, said(10_000, B), said(10_001, NEW))
+    close(tally, 20_000)
+    ((service, _, note),) = tally.merge([Merge(NEW, B)])
+    assert (service, note.change, note.ident, note.into, note.lines) == (
+        "shop",
+        "merged",
+        NEW,
+        B,
+        4,
+    )
+    feed(tally, said(20_000, B))
+    assert values(close(tally, 30_000)) == {(series(B), 20_000): 1}
 
 
-def test_a_series_ends_after_an_hour_of_silence_and_a_service_with_its_last() -> None:
+def test_a_series_ends_with_a_stale_marker_after_an_hour_of_zeros() -> None:
+    tally = Tally()
+    found: dict[tuple[str, int], float] = {}
+    for bucket in range(HOUR + 5):
+        feed(tally, said(bucket * BUCKET_MS, B), *([said(0)] if bucket == 0 else []))
+        found |= values(close(tally, (bucket + 1) * BUCKET_MS))
+    mine = {at // BUCKET_MS: value for (name, at), value in found.items() if name == series(A)}
+    assert list(mine) == list(range(HOUR + 2))
+    assert np.array([mine[HOUR + 1]]).view(np.uint64)[0] == 0x7FF0000000000002
+
+
+def test_over_a_long_silence_of_all_time_jumps() -> None:
     tally = Tally()
     feed(tally, said(0))
-    closed = values(tally.close((IDLE + 50) * BUCKET_MS))
-    assert max(at for _, at in closed) == IDLE * BUCKET_MS
-    assert tally.dump() == Tally.load(tally.dump()).dump()
-    feed(tally, said((IDLE + 60) * BUCKET_MS))
-    assert len(values(tally.close((IDLE + 61) * BUCKET_MS))) == 1
+    feed(tally, said(10_000 * BUCKET_MS))
+    closed = values(close(tally, 10_001 * BUCKET_MS))
+    zeros = [at for (_, at), value in closed.items() if value == 0]
+    assert len(zeros) == FILL
+    assert max(at for _, at in closed) == 10_000 * BUCKET_MS
 
 
 def test_templates_beyond_the_bound_are_one_series() -> None:
-    tally = Tally()
-    feed(tally, *[said(0, f"t{i}") for i in range(SERIES + 9)])
-    closed = values(tally.close(BUCKET_MS))
+    tally = Tally(LogSettings(series_per_service=5))
+    feed(tally, *[said(0, f"{i:016x}") for i in range(14)])
+    closed = values(close(tally, BUCKET_MS))
     assert closed[series("other"), 0] == 9
-    assert len(closed) == SERIES + 1
+    assert len(closed) == 6
+
+
+def test_templates_are_forgotten_beyond_the_bound_the_oldest_first() -> None:
+    tally = Tally(LogSettings(max_templates=100))
+    for bucket in range(30):
+        feed(tally, *[said(bucket * BUCKET_MS, f"{bucket * 10 + i:016x}") for i in range(10)])
+        close(tally, (bucket + 1) * BUCKET_MS)
+    known = tally._services["shop"].known
+    assert 50 <= len(known) <= 100
+    assert f"{299:016x}" in known
+
+
+# ---- what people are told
+
+
+def test_a_template_is_told_when_seen_and_each_time_that_its_count_has_doubled() -> None:
+    tally = Tally()
+    told = []
+    for bucket in range(20):
+        feed(tally, said(bucket * BUCKET_MS, A, "warning", "lost password=hunter"))
+        told += [note for _, _, note in close(tally, (bucket + 1) * BUCKET_MS).notes]
+    assert [(note.change, note.lines) for note in told] == [
+        ("seen", 1), ("counted", 2), ("counted", 4), ("counted", 8), ("counted", 16)
+    ]  # fmt: skip
+    assert [note.sample for note in told] == ["lost password=<secret>", "", "", "", ""]
+
+
+def test_a_sample_is_masked_before_it_is_cut() -> None:
+    tally = Tally()
+    feed(tally, said(0, text="x" * (WIDTH - 5) + " ann@example.com"))
+    ((_, _, note),) = close(tally, BUCKET_MS).notes
+    assert len(note.sample) == WIDTH
+    assert note.sample.endswith("x <ema")
+
+
+# ---- state
 
 
 def test_batches_dumps_and_loads_change_nothing() -> None:
@@ -121,100 +182,23 @@ def test_batches_dumps_and_loads_change_nothing() -> None:
     rows = [
         said(
             i * 500,
-            f"t{draw.randrange(9 + i // 300)}",
+            f"{draw.randrange(9 + i // 300):016x}",
             draw.choice(("info", "error", "warning", "")),
         )
         for i in range(4000)
     ]
     one, other = Tally(), Tally()
-    expected = feed(one, *rows)
-    closed = one.close(3_000_000)
-    found = []
+    feed(one, *rows)
+    whole = close(one, 3_000_000)
     edges = [0, *sorted(draw.sample(range(len(rows)), 9)), len(rows)]
     for first, last in pairwise(edges):
-        found += feed(other, *rows[first:last])
+        feed(other, *rows[first:last])
         other = Tally.load(other.dump())
-    parts = other.close(3_000_000)
-    assert len(expected) > 3
-    assert found == expected
-    assert values(parts) == values(closed)
-    assert parts.findings == closed.findings
-
-
-# ---- findings
-
-
-@pytest.mark.parametrize(
-    ("severity", "expected"),
-    [
-        ("info", None),
-        ("", None),
-        ("warning", Severity.low),
-        ("error", Severity.medium),
-        ("critical", Severity.high),
-    ],
-)
-def test_a_template_never_seen_is_a_finding_when_it_says_warning_or_worse(
-    severity: str, expected: Severity | None
-) -> None:
-    found = feed(
-        seasoned(), said(NOW, "n", severity, "lost password=hunter"), said(NOW, "n", severity)
-    )
-    assert [one.severity for one in found] == ([expected] if expected else [])
-    for one in found:
-        assert (one.kind, one.service, one.series, one.at) == (
-            "new template",
-            "shop",
-            series("n"),
-            NOW,
-        )
-        assert one.evidence == ("lost password=<secret>",)
-        assert "hunter" not in one.reason
-
-
-def test_all_templates_of_a_young_service_are_new_and_none_is_a_finding() -> None:
-    assert feed(Tally(), *[said(i, f"t{i}", "error") for i in range(2 * WARM_LINES)]) == []
-
-
-def test_a_jump_in_the_error_share_is_said_once_until_it_is_over() -> None:
-    tally = seasoned()
-    found = []
-    for bucket in range(WARM_BUCKETS + 1, WARM_BUCKETS + 60):
-        bad = WARM_BUCKETS + 10 <= bucket < WARM_BUCKETS + 20 or bucket >= WARM_BUCKETS + 40
-        level = "error" if bad else "info"
-        feed(tally, *[said(bucket * BUCKET_MS + i, "t", level, f"no {i}") for i in range(20)])
-        found += tally.close((bucket + 1) * BUCKET_MS).findings
-    assert [one.at // BUCKET_MS - WARM_BUCKETS for one in found] == [11, 43]
-    assert found[0].kind == "error share"
-    assert found[0].evidence == tuple(f"no {i}" for i in range(15, 20))
-    assert "lines are errors, 0.0% of" in found[0].reason
-
-
-@pytest.mark.parametrize(
-    ("recent", "before", "fires"),
-    [
-        (Counts(4, 4), Counts(0, 1000), False),
-        (Counts(5, 5), Counts(0, 1000), True),
-        (Counts(50, 100), Counts(0, 0), False),
-        (Counts(50, 100), Counts(10, 1000), True),
-        (Counts(2, 100), Counts(10, 1000), False),
-        (Counts(500, 10_000), Counts(400, 10_000), False),
-        (Counts(5, 200), Counts(1, 100), False),
-        (Counts(0, 0), Counts(10, 1000), False),
-    ],
-)
-def test_few_lines_prove_nothing_and_a_usual_share_is_no_jump(
-    recent: Counts, before: Counts, *, fires: bool
-) -> None:
-    verdict = judge(recent, before)
-    assert verdict.fires is fires
-    assert verdict.fires == (verdict.score >= 1)
-
-
-def test_bounds_hold_the_share_and_narrow_with_lines() -> None:
-    wide, narrow = bounds(Counts(1, 10)), bounds(Counts(100, 1000))
-    assert wide[0] < narrow[0] < 0.1 < narrow[1] < wide[1]
-    assert bounds(Counts(0, 0)) == (0.0, 1.0)
+    parts = close(other, 3_000_000)
+    assert values(parts) == values(whole)
+    assert parts.notes == whole.notes
+    assert parts.said == whole.said
+    assert one.dump() == other.dump()
 
 
 def test_bytes_that_are_no_tally_are_refused() -> None:

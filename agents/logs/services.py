@@ -1,0 +1,276 @@
+"""Services: what is known of one that logs, and what a bucket of its lines shows.
+
+Everything is learned when a bucket closes, so that lines count the same in whatever order they
+came within it, and templates that merged meanwhile are one.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from agents.logs.entries import ERROR, WARNING
+from agents.logs.lives import (
+    BEFORE,
+    RECENT,
+    About,
+    Life,
+    Lost,
+    News,
+    Quiet,
+    Said,
+    error_share,
+    missing_templates,
+    new_templates,
+    silent,
+)
+from agents.logs.rhythm import Rhythm, left_out, silence
+
+OTHER = "other"
+SINGLE = 0.01  # of the lines: more templates seen once, and the next new one is no news
+NOTES = 256  # new templates of a service told a bucket; the rest when they come again
+
+Text = Callable[[str], str]  # a template's text by its id
+
+
+class Known(msgspec.Struct, array_like=True):
+    """A template as a service says it."""
+
+    first: int  # bucket
+    last: int  # bucket
+    rank: int  # the worst, in LEVELS
+    rhythm: Rhythm
+    count: int = 0
+    told: int = 0  # the count when people were last told; 0: never
+    lost: bool = False
+
+
+class Note(NamedTuple):
+    """What to tell people of a template."""
+
+    change: Literal["seen", "counted", "merged"]
+    ident: str
+    rank: int
+    lines: int
+    since: int  # bucket
+    sample: str = ""
+    into: str = ""
+
+
+class Shown(NamedTuple):
+    """What a bucket showed: lines a series, series that ended, notes, changes of anomalies."""
+
+    rates: dict[str, int]
+    ended: list[str]
+    notes: list[Note]
+    said: list[Said]
+
+
+class Bounds(NamedTuple):
+    """Of what is kept of a service; times in buckets."""
+
+    learn: int
+    learn_lines: int
+    series: int
+    idle: int
+    update: int
+
+
+class Moment(NamedTuple):
+    """A bucket that closes, and how many have before it in which anybody said anything."""
+
+    bucket: int
+    tick: int
+    judged: bool  # whether anybody said anything: else it shows no silence
+
+
+class Service(msgspec.Struct):
+    """What is known of a service."""
+
+    first: int  # bucket
+    rhythm: Rhythm
+    lines: int = 0
+    known: dict[str, Known] = {}
+    series: dict[str, int] = {}  # -> the last bucket with it
+    open: dict[int, dict[str, int]] = {}  # bucket -> series -> lines
+    fresh: dict[str, str] = {}  # template not known yet -> a line of it, masked
+    errors: dict[str, str] = {}  # template -> its last error, masked
+    noted: int = -1  # the oldest open bucket when `errors` were noted last
+    past: list[tuple[int, int]] = []  # errors and lines of the buckets closed last
+    lives: dict[str, Life] = {}
+    hushed: bool = False  # whether its silence was said
+
+    def rename(self, old: str, new: str) -> Note | None:
+        """From now on `new` stands for `old`; a note if people know the old."""
+        if old not in self.known and old not in self.fresh:
+            return None
+        for counts in self.open.values():
+            for key in [key for key in counts if key.startswith(old)]:
+                into = new + key[len(old) :]
+                counts[into] = counts.get(into, 0) + counts.pop(key)
+        for key in [key for key in self.series if key.startswith(old)]:
+            into = new + key[len(old) :]
+            self.series[into] = max(self.series.get(into, 0), self.series.pop(key))
+        if old in self.fresh:
+            self.fresh.setdefault(new, self.fresh.pop(old))
+        for life in self.lives.values():
+            life.idents = [new if ident == old else ident for ident in life.idents]
+        gone = self.known.pop(old, None)
+        if gone is None:
+            return None
+        kept = self.known.get(new)
+        kept = self.known[new] = gone if kept is None else _both(kept, gone)
+        if not gone.told:
+            return None
+        return Note("merged", old, kept.rank, kept.count, kept.first, into=new)
+
+    def close(self, moment: Moment, bounds: Bounds, name: str, text: Text) -> Shown:
+        """Learn a bucket."""
+        raw = self.open.pop(moment.bucket, {})
+        lines, (spoken, total, errors) = self.lines, _spoken(raw)
+        familiar = self._familiar(moment.bucket, bounds)
+        news = self._learned(moment, spoken, total)
+        self.past = [*self.past[1 - RECENT - BEFORE :], (errors, total)]
+        notes = self._notes(spoken)
+        rates, ended = self._rates(moment.bucket, raw, bounds)
+        about = About(name, moment.bucket, lines, bounds.update)
+        quiet = self._quiet(moment.tick, total)
+        news = [one for one in news if one.rank >= WARNING] if familiar else []
+        lost = self._lost(moment.tick, text) if quiet.score < 1 and moment.judged else []
+        if total:
+            self.rhythm.heard(moment.tick, lines, lines + total)
+            self.hushed = False
+        self.lines += total
+        said: list[Said] = []
+        if moment.judged:
+            lives, evidence = self.lives, list(self.errors.values())
+            steps = {
+                "silent": silent(lives.get("silent"), quiet, about),
+                "missing": missing_templates(lives.get("missing"), lost, spoken, about),
+                "new": new_templates(lives.get("new"), news, spoken, about),
+                "share": error_share(lives.get("share"), self.past, evidence, about),
+            }
+            self.hushed |= steps["silent"].life is not None
+            self.lives = {key: step.life for key, step in steps.items() if step.life is not None}
+            said = [step.said for step in steps.values() if step.said is not None]
+        return Shown(rates, ended, notes, said)
+
+    def idle(self) -> bool:
+        """Whether an empty bucket can show nothing."""
+        return not self.series and not self.open and not self.lives
+
+    # ---- parts of a bucket
+
+    def _familiar(self, bucket: int, bounds: Bounds) -> bool:
+        """Whether this service is known well enough for a new template to be news.
+
+        The chance that the next line shows a new one is about the share of lines whose
+        template was seen once. Source: I. J. Good, "The population frequencies of species",
+        Biometrika 40, 1953.
+        """
+        if bucket - self.first < bounds.learn or self.lines < bounds.learn_lines:
+            return False
+        if not self.fresh:
+            return True
+        single = sum(1 for known in self.known.values() if known.count == 1)
+        return single <= SINGLE * self.lines
+
+    def _learned(
+        self, moment: Moment, spoken: Mapping[str, tuple[int, int]], total: int
+    ) -> list[News]:
+        news = []
+        for ident, (count, rank) in spoken.items():
+            known = self.known.get(ident)
+            if known is None:
+                rhythm = Rhythm(moment.tick, moment.tick)
+                known = self.known[ident] = Known(moment.bucket, moment.bucket, rank, rhythm)
+                news.append(News(ident, rank, self.fresh.get(ident, "")))
+            known.last = moment.bucket
+            known.rank = max(known.rank, rank)
+            known.count += count
+            known.rhythm.heard(moment.tick, self.lines, self.lines + total)
+            known.lost = False
+        return news
+
+    def _quiet(self, tick: int, total: int) -> Quiet:
+        rhythm = self.rhythm
+        told = self.hushed and "silent" not in self.lives  # for so long that it is normal now
+        score = 0.0 if total or told else silence(rhythm, tick)
+        usual = self.lines / max(rhythm.last - rhythm.began, 1)
+        return Quiet(tick - rhythm.last, rhythm.pause, usual, score)
+
+    def _notes(self, spoken: Mapping[str, tuple[int, int]]) -> list[Note]:
+        notes: list[Note] = []
+        for ident in spoken:
+            known = self.known[ident]
+            if known.told and known.count < 2 * known.told:
+                continue
+            if not known.told and len(notes) >= NOTES:
+                continue
+            sample = self.fresh.get(ident, "") if not known.told else ""
+            change: Literal["seen", "counted"] = "counted" if known.told else "seen"
+            notes.append(Note(change, ident, known.rank, known.count, known.first, sample))
+            known.told = known.count
+        waiting = {key.partition("/")[0] for counts in self.open.values() for key in counts}
+        self.fresh = {ident: line for ident, line in self.fresh.items() if ident in waiting}
+        return notes
+
+    def _rates(
+        self, bucket: int, raw: Mapping[str, int], bounds: Bounds
+    ) -> tuple[dict[str, int], list[str]]:
+        counts: dict[str, int] = {}
+        for key, count in raw.items():
+            own = key
+            if key not in self.series and len(self.series) >= bounds.series:
+                own = OTHER + key[key.index("/") :]
+            self.series[own] = bucket
+            counts[own] = counts.get(own, 0) + count
+        ended = [key for key, last in self.series.items() if bucket - last > bounds.idle]
+        for key in ended:
+            del self.series[key]
+        return {key: counts.get(key, 0) for key in self.series}, ended
+
+    def _lost(self, tick: int, text: Text) -> list[Lost]:
+        """Templates whose silence is too long since this bucket; of those with a rate."""
+        lost = []
+        for key in self.series:
+            ident = key.partition("/")[0]
+            known = self.known.get(ident)
+            if known is None or known.lost:
+                continue
+            score = silence(known.rhythm, tick)
+            if score >= 1:
+                score = min(score, left_out(known.rhythm, self.lines))
+            if score >= 1:
+                known.lost = True
+                lost.append(Lost(ident, text(ident), score))
+        return lost
+
+
+def _spoken(raw: Mapping[str, int]) -> tuple[dict[str, tuple[int, int]], int, int]:
+    """Count and worst rank by template; lines in all, and errors."""
+    spoken: dict[str, tuple[int, int]] = {}
+    total = errors = 0
+    for key, count in raw.items():
+        ident, _, level = key.partition("/")
+        rank = int(level)
+        so_far, worst = spoken.get(ident, (0, 0))
+        spoken[ident] = so_far + count, max(worst, rank)
+        total += count
+        errors += count if rank >= ERROR else 0
+    return spoken, total, errors
+
+
+def _both(one: Known, other: Known) -> Known:
+    """A template that was two; its rhythm is that of the more frequent."""
+    rhythm = max(one.rhythm, other.rhythm, key=lambda rhythm: rhythm.spoke)
+    if other.rhythm.last > rhythm.last:
+        rhythm.last, rhythm.at_line = other.rhythm.last, other.rhythm.at_line
+    return Known(
+        min(one.first, other.first),
+        max(one.last, other.last),
+        max(one.rank, other.rank),
+        rhythm,
+        one.count + other.count,
+        max(one.told, other.told),
+    )
