@@ -22,9 +22,10 @@ from schemas.event import Event
 from schemas.forecasts import Forecast
 from schemas.incidents import Incident
 from schemas.outcomes import Outcome, Report
-from schemas.plans import Decision, Plan
+from schemas.plans import Decision, Plan, Refusal
 from schemas.results import StepResult
 from schemas.topics import CATALOGUE
+from schemas.verdicts import Bar, Verdict
 from sinks.database import (
     BudgetHistory,
     Budgets,
@@ -87,6 +88,15 @@ class Avoided(NamedTuple):
     low: float
     high: float
     incidents: int
+
+
+class Judged(NamedTuple):
+    """A verdict of a person, and what came of it; neither bar nor refusal: not counted yet."""
+
+    verdict: Verdict
+    bar: Bar | None  # as it stood after the verdict
+    refusal: Refusal | None
+    undone_by: Verdict | None
 
 
 @dataclass(frozen=True)
@@ -225,6 +235,37 @@ class History:
         if not found:
             raise Rejected(f"no report on {ident} yet: it is written when the incident has ended")
         return cast("Report", found[0])
+
+    def verdicts(self, limit: int = 1000) -> tuple[Judged, ...]:
+        """What people said of incidents, newest first, `undo` included."""
+        asked = select(Events.body, Events.schema).order_by(Events.at.desc(), Events.id)
+        said = cast(
+            "list[Verdict]",
+            _decoded(self._ask(asked.where(Events.subject == Verdict.SUBJECT).limit(limit))),
+        )
+        came = select(Events.body, Events.schema).where(
+            Events.subject.in_((Bar.SUBJECT, Refusal.SUBJECT)),
+            Events.incident.in_({verdict.incident for verdict in said}),
+        )
+        of = {event.cause: event for event in _decoded(self._ask(came))}
+        undone = {v.undoes: v for v in said if v.undoes and isinstance(of.get(v.id), Bar)}
+        return tuple(
+            Judged(
+                verdict,
+                end if isinstance(end := of.get(verdict.id), Bar) else None,
+                end if isinstance(end, Refusal) else None,
+                undone.get(verdict.id),
+            )
+            for verdict in said
+        )
+
+    def verdict(self, prefix: str) -> Verdict:
+        """A verdict, named by the start of its id. Raises Rejected for none or several."""
+        known = {judged.verdict.id: judged.verdict for judged in self.verdicts()}
+        found = [ident for ident in known if ident.startswith(prefix)]
+        if len(found) == 1 and prefix:
+            return known[found[0]]
+        raise _not_one("verdict", prefix, [ident[:12] for ident in found or known])
 
     def budgets(self) -> tuple[BudgetLeft, ...]:
         """Every objective's budget, the emptiest first."""

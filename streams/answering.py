@@ -18,7 +18,8 @@ from schemas.incidents import Incident
 from schemas.outcomes import Outcome
 from schemas.plans import Approval, Approved, Decision, Refusal
 from schemas.results import Rollback, StepResult
-from schemas.topics import APPROVED, BY_EVENT, OUTCOMES, REFUSALS, RESULTS, Topic
+from schemas.topics import APPROVED, BARS, BY_EVENT, OUTCOMES, REFUSALS, RESULTS, Topic
+from schemas.verdicts import Bar, Verdict, Word
 from sinks.history import History
 from streams.cluster import PATIENCE_S, quiet, reach
 from streams.connection import KafkaSettings
@@ -29,7 +30,9 @@ SEARCHED = 500  # incidents, newest first, in which a token is looked for
 FOLLOWED: dict[type[Event], tuple[Topic, ...]] = {
     Approval: (APPROVED, REFUSALS, OUTCOMES),
     Rollback: (RESULTS, REFUSALS),
+    Verdict: (BARS, REFUSALS),
 }
+Said = Approval | Rollback | Verdict
 TAKEN_BACK = ("rolled_back", "rollback_failed")
 
 
@@ -139,6 +142,49 @@ def demanded(person: Person, run: Run, now: datetime, *, reason: str = "") -> Ro
     return said.model_copy(update={"cause": cause.id, "trace": child(cause.trace, said.id)})
 
 
+def judged(
+    person: Person,
+    incident: Incident,
+    says: Word,
+    now: datetime,
+    *,
+    service: str = "",
+    reason: str = "",
+) -> Verdict:
+    """The signed word on an incident, for the bar of one of its services.
+
+    Raises Rejected for a service that the incident does not name.
+    """
+    if service and service not in incident.services:
+        known = ", ".join(incident.services)
+        raise Rejected(f"{incident.incident} is not about {service}: it names {known}")
+    said = person.signer.verdict(
+        group=incident.group,
+        incident=incident.incident,
+        service=service or incident.service,
+        says=says,
+        by=person.name,
+        at=now,
+        reason=reason,
+    )
+    return said.model_copy(update={"cause": incident.id, "trace": child(incident.trace, said.id)})
+
+
+def undone(person: Person, verdict: Verdict, now: datetime, *, reason: str = "") -> Verdict:
+    """The signed word that takes an earlier one back."""
+    said = person.signer.verdict(
+        group=verdict.group,
+        incident=verdict.incident,
+        service=verdict.service,
+        says="undo",
+        undoes=verdict.id,
+        by=person.name,
+        at=now,
+        reason=reason,
+    )
+    return said.model_copy(update={"cause": verdict.id, "trace": child(verdict.trace, said.id)})
+
+
 def send(kafka: KafkaSettings, event: Event) -> str:
     """Send the event and wait until Kafka has it; where it is, as topic/partition/offset.
 
@@ -180,7 +226,7 @@ def _place(message: object) -> str:
 class Answerer:
     """Sends one answer and, if wanted, follows what comes of it."""
 
-    def __init__(self, kafka: KafkaSettings, event: Approval | Rollback, *, follow: bool) -> None:
+    def __init__(self, kafka: KafkaSettings, event: Said, *, follow: bool) -> None:
         self._kafka, self._event = kafka, event
         self._follower = Follower(kafka, FOLLOWED[type(event)]) if follow else None
 
@@ -200,10 +246,12 @@ class Answerer:
         return None
 
 
-def settles(answer: Approval | Rollback, event: Event) -> bool:
+def settles(answer: Said, event: Event) -> bool:
     """Whether the event is what the answer came to."""
     match event, answer:
         case Refusal(), _:
+            return event.cause == answer.id
+        case Bar(), Verdict():
             return event.cause == answer.id
         case Approved(), Approval():
             return event.plan.hash == answer.plan_hash

@@ -12,9 +12,8 @@ from streams.commands.terminal import clock, confirmed, say, show
 
 if TYPE_CHECKING:
     from schemas.event import Event
-    from schemas.plans import Approval, Decision
-    from schemas.results import Rollback
-    from streams.answering import Person
+    from schemas.plans import Decision
+    from streams.answering import Person, Said
     from streams.settings import Settings
 
 app = typer.Typer()
@@ -80,7 +79,7 @@ def rollback(
     from streams.settings import Settings
 
     settings = Settings.load()
-    person = _person(name, key, settings)
+    person = person_of(name, key, settings)
     with History(settings.database.url.get_secret_value()) as history:
         run = run_of(history, token)
     granted = run.granted
@@ -91,7 +90,7 @@ def rollback(
         f"can be taken back until {clock(granted.rollback_until)}",
     )
     confirmed(f"Take {granted.run} back as {person.name}?", yes=yes)
-    _send(settings, demanded(person, run, datetime.now(UTC), reason=reason), WAIT_S, wait=wait)
+    sent(settings, demanded(person, run, datetime.now(UTC), reason=reason), WAIT_S, wait=wait)
 
 
 def _answer(
@@ -109,7 +108,7 @@ def _answer(
     from streams.settings import Settings
 
     settings = Settings.load()
-    person = _person(name, key, settings)
+    person = person_of(name, key, settings)
     with History(settings.database.url.get_secret_value()) as history:
         decision = waiting(history, plan, datetime.now(UTC))
     if decision.approvers and person.name not in decision.approvers:
@@ -118,10 +117,11 @@ def _answer(
     confirmed(f"{answer.capitalize()} this plan as {person.name}?", yes=yes)
     event = answered(person, decision, answer, datetime.now(UTC), comment=comment)
     left = (decision.expires_at - event.at).total_seconds() if decision.expires_at else WAIT_S
-    _send(settings, event, max(left, 1.0), wait=wait)
+    sent(settings, event, max(left, 1.0), wait=wait)
 
 
-def _person(name: str | None, key: Path | None, settings: "Settings") -> "Person":
+def person_of(name: str | None, key: Path | None, settings: "Settings") -> "Person":
+    """Who answers. Raises BadParameter when that was not said, and what `Person.load` does."""
     from streams.answering import Person
 
     if not name:
@@ -148,7 +148,8 @@ def _show(decision: "Decision") -> None:
     )
 
 
-def _send(settings: "Settings", event: "Approval | Rollback", for_s: float, *, wait: bool) -> None:
+def sent(settings: "Settings", event: "Said", for_s: float, *, wait: bool) -> None:
+    """Send it, and if wanted wait for what comes of it. Raises Unavailable, Denied."""
     from streams.answering import Answerer
 
     answerer = Answerer(settings.kafka, event, follow=wait)
@@ -163,11 +164,14 @@ def _send(settings: "Settings", event: "Approval | Rollback", for_s: float, *, w
     _tell(end)
 
 
-def _what(event: "Approval | Rollback") -> str:
+def _what(event: "Said") -> str:
     from schemas.plans import Approval
+    from schemas.verdicts import Verdict
 
     if isinstance(event, Approval):
         return f"{event.answer} of plan {event.plan_hash[:12]}, {event.incident}"
+    if isinstance(event, Verdict):
+        return f"{event.says} on {event.incident} for {event.service}, {event.id[:12]}"
     return f"rollback by {event.token}, {event.incident}"
 
 

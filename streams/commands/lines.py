@@ -15,6 +15,7 @@ from schemas.operations import DeadLetter, Tick
 from schemas.outcomes import Outcome, Report
 from schemas.plans import Approval, Approved, Decision, Plan, Refusal
 from schemas.results import Rollback, StepResult
+from schemas.verdicts import Bar, Verdict
 
 SHORT = 12  # characters of a hash: enough to name a plan
 GOOD, WARN, BAD, QUIET = "green", "yellow", "red", "dim"
@@ -154,6 +155,18 @@ def _(event: StepResult) -> Said:
 @said.register
 def _(event: Rollback) -> Said:
     return Said(f"{event.incident} {event.token} by {event.by}: {event.reason}", WARN)
+
+
+@said.register
+def _(event: Verdict) -> Said:
+    word = f"takes {event.undoes[:SHORT]} back" if event.says == "undo" else event.says
+    why = f": {event.reason}" if event.reason else ""
+    return Said(f"{event.incident} {word}, by {event.by} for {event.service}{why}")
+
+
+@said.register
+def _(event: Bar) -> Said:
+    return Said(f"{event.incident} bar of {event.service}: {event.reason}")
 
 
 @said.register

@@ -14,6 +14,7 @@ from schemas.event import Event
 from schemas.forecasts import Forecast
 from schemas.plans import Approval, Approved, Decision, Plan, Refusal
 from schemas.results import Rollback, StepResult
+from schemas.verdicts import Bar, Verdict
 from sinks.history import Lifecycle
 from streams.commands.lines import (
     BAD,
@@ -44,6 +45,7 @@ def told(life: Lifecycle, now: datetime) -> Lines:
     yield from _section("Answers", _answers(life))
     yield from _section("Steps", _steps(life))
     yield from _section("Outcome", _outcome(life))
+    yield from _section("Verdicts", _verdicts(life))
     yield from _section("Timeline", _timeline(life))
     yield from _section("Next", next_commands(life, now))
 
@@ -71,6 +73,8 @@ def _head(life: Lifecycle, now: datetime) -> Lines:
         f" trace {_trace(life.events)}",
         QUIET,
     )
+    if incident.support:
+        yield Text(incident.support, QUIET)
 
 
 def _trace(events: Iterable[Event]) -> str:
@@ -201,6 +205,13 @@ def _outcome(life: Lifecycle) -> Lines:
             )
         else:
             yield Text(f"cost avoided none: {cost.reason}")
+
+
+def _verdicts(life: Lifecycle) -> Lines:
+    """What people said of it afterwards, and the bar after each; refused ones are answers."""
+    for event in life.events:
+        if isinstance(event, Verdict | Bar):
+            yield line(event, at=f"{event.at:%Y-%m-%d %H:%M:%S}Z", about=life.incident.incident)
 
 
 def _timeline(life: Lifecycle) -> Lines:
