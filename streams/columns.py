@@ -15,21 +15,28 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from schemas.avro import encode
 from schemas.errors import Rejected
 from schemas.event import Event
-from schemas.frames import Samples, read_samples
+from schemas.frames import Samples, read_coded_lines, read_samples, service_of, write_samples
+from schemas.topics import LOGLINES, SAMPLES
 from streams.connection import KafkaSettings
 from streams.deadletters import Record, dead_letter
-from streams.faust_app import keep, large_table, send, topic_of
+from streams.faust_app import decoded, keep, large_table, send, table, topic_of
 from streams.member import LostError, Member
 from streams.stage import Stage
 
 log = logging.getLogger(__name__)
 BATCH = 16  # frames scored between two looks at the clock
 LAST_SAVES_S = 2.0  # a rebalance waits for us; what is not saved is read again
+
+READERS: dict[str, Callable[[bytes], Any]] = {
+    SAMPLES.name: read_samples,
+    LOGLINES.name: read_coded_lines,
+}
+Frame_contra = TypeVar("Frame_contra", contravariant=True)
 
 
 class SavedBlock(Protocol):
@@ -43,8 +50,8 @@ class SavedBlock(Protocol):
         """Everything, with the offset that it includes."""
 
 
-class FrameConsumer(Protocol):
-    """What reads frames of samples and keeps blocks."""
+class FrameConsumer(Protocol[Frame_contra]):
+    """What reads frames of its stage's topic and keeps blocks."""
 
     def blocks(self, partition: int) -> Sequence[SavedBlock]:
         """The partition's blocks; a block keeps its place."""
@@ -58,8 +65,29 @@ class FrameConsumer(Protocol):
     def drop(self, partition: int) -> None:
         """Forget a partition."""
 
-    def feed(self, samples: Samples, partition: int, offset: int) -> Sequence[Event]:
-        """Learn a frame; what there is to say of it, with ids of its own."""
+    def feed(self, frame: Frame_contra, partition: int, offset: int) -> Sequence[Event | Samples]:
+        """Learn a frame; what there is to say of it: events with ids of their own, and samples.
+
+        Samples, of one service at a time, go where intake's go. They may be sent again after a
+        crash, with the same times: whoever reads them leaves out what is not newer.
+        """
+
+
+@runtime_checkable
+class Hearing(Protocol):
+    """A consumer of frames that also hears events, and keeps of them what is small."""
+
+    def hear(self, event: Event, partition: int) -> bytes | None:
+        """All to be kept of the partition's events, None when that has not changed.
+
+        Raises Rejected for an event that it has no use for.
+        """
+
+    def recall(self, partition: int, kept: bytes) -> None:
+        """Take up what was kept; called after `load`. Raises Rejected when it is damaged."""
+
+    def notes(self) -> Sequence[str]:
+        """What an operator should be told, each once."""
 
 
 class _Saved(Mapping[int, bytes]):
@@ -85,13 +113,21 @@ def _place(key: bytes) -> tuple[int, int]:
     return int(partition), int(number)
 
 
+def _record(said: Event | Samples) -> Record:
+    """What a consumer says, as it travels."""
+    if isinstance(said, Samples):
+        return SAMPLES, service_of(said.names[0]), write_samples(said), {}
+    value, headers = encode(said)
+    return topic_of(said), said.group, value, headers
+
+
 class ColumnShell:
     """One consumer of frames as a Faust application."""
 
     def __init__(
         self,
         stage: Stage,
-        consumer: FrameConsumer,
+        consumer: FrameConsumer[Any],
         kafka: KafkaSettings,
         *,
         save_s: float,
@@ -100,9 +136,14 @@ class ColumnShell:
     ) -> None:
         self.stage, self.consumer, self.kafka, self.clock = stage, consumer, kafka, clock
         self._save_s = save_s
+        self._readers = {
+            kafka.topic(topic): READERS[topic.name] for topic in stage.source if not topic.event
+        }
         self.member = Member(stage.name, kafka, stage.source, self, batch=BATCH, loop=loop)
         self.failed = self.member.failed
         self._table = large_table(self.member.app, "blocks")
+        hears = isinstance(consumer, Hearing)
+        self._kept: Any = table(self.member.app, "heard") if hears else None
         self._waiting: dict[int, deque[Any]] = {}  # frames not yet acknowledged, by partition
         self._saver: asyncio.Task[None] | None = None
 
@@ -131,6 +172,18 @@ class ColumnShell:
             wrong = self.consumer.load(partition, _Saved(store, partition))
             for what in wrong or ():
                 log.warning("%s: partition %d: begun anew: %s", self.stage.name, partition, what)
+        self._recall(partitions)
+
+    def _recall(self, partitions: set[int]) -> None:
+        """What was heard before, before any frame is read again."""
+        if self._kept is None:
+            return
+        store = self._kept.data.data
+        for key in list(store):
+            if int(key) in partitions:
+                self.consumer.recall(int(key), store[key])  # type: ignore[attr-defined] # Hearing
+            else:
+                del store[key]
 
     async def revoked(self, *, finished: bool) -> None:
         """Save what fits in the time there is, so that the next owner has less to read again.
@@ -153,24 +206,50 @@ class ColumnShell:
     async def handle(self, events: list[Any]) -> None:
         """Learn a batch and say what it shows; it is acknowledged once it has been saved."""
         records: list[Record] = []
-        for event in events:
+        frames = [event for event in events if event.message.topic in self._readers]
+        heard = [event for event in events if event.message.topic not in self._readers]
+        await self._hear(heard, records)
+        for event in frames:
             message = event.message
             try:
-                samples = read_samples(message.value or b"")
+                frame = self._readers[message.topic](message.value or b"")
             except Rejected as error:
                 records.append(dead_letter(self.stage.name, message, str(error), self.clock()))
             else:
-                for said in self.consumer.feed(samples, message.partition, message.offset):
-                    value, headers = encode(said)
-                    records.append((topic_of(said), said.group, value, headers))
+                said = self.consumer.feed(frame, message.partition, message.offset)
+                records.extend(map(_record, said))
         if records:
             await self.member.check()
             await send(self.member.app, self.kafka, records)
-        for event in events:
+        for event in heard:
+            event.ack()
+        for event in frames:
             event.message.value = event.value = None  # large, and waits long for its turn
             self._waiting[event.message.partition].append(event)
-        for partition in {event.message.partition for event in events}:
+        for partition in {event.message.partition for event in frames}:
             self._acknowledge(partition)
+        if isinstance(self.consumer, Hearing):
+            for note in self.consumer.notes():
+                log.warning("%s: %s", self.stage.name, note)
+
+    async def _hear(self, events: list[Any], records: list[Record]) -> None:
+        """Events beside the frames: what they leave is in the changelog before all else."""
+        rows: dict[int, bytes] = {}
+        for event in events:
+            message = event.message
+            try:
+                kept = self.consumer.hear(decoded(message), message.partition)  # type: ignore[attr-defined] # Hearing
+            except Rejected as error:
+                records.append(dead_letter(self.stage.name, message, str(error), self.clock()))
+            else:
+                if kept is not None:
+                    rows[message.partition] = kept
+        if rows:
+            await self.member.check()
+        for partition, kept in rows.items():
+            key = str(partition).encode()
+            await keep(self.member.app, self._kept, partition, {key: kept})
+            self._kept.data.data[key] = kept
 
     def _acknowledge(self, partition: int) -> None:
         """Acknowledge the frames that every block includes as saved."""

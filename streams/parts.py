@@ -30,13 +30,28 @@ def objectives(settings: Settings) -> Any:
     return load(settings.files.slo).objectives
 
 
+def rules(settings: Settings) -> Any:
+    """The static rules; none when no file is named."""
+    from runbooks.thresholds import load_rules
+
+    path = settings.files.rules
+    return load_rules(path) if path else ()
+
+
 def detect(settings: Settings) -> Any:
     """The vectorised scorer over frames."""
     from agents.detect import Detect
     from agents.scorer.scorer import warm_up
 
     warm_up()
-    return Detect(settings.detect, groups(settings))
+    return Detect(settings.detect, groups(settings), rules(settings))
+
+
+def logs(settings: Settings) -> Any:
+    """The template miner over frames of log lines."""
+    from agents.logs.stage import Logs
+
+    return Logs(settings.logs, groups(settings))
 
 
 def slo(settings: Settings) -> Any:
@@ -127,6 +142,13 @@ def explain(settings: Settings) -> Any:
     from runbooks.rates import load_rates
 
     return Explain(settings.explain, load_rates(settings.files.rates), objectives(settings))
+
+
+def verdicts(settings: Settings) -> Any:
+    """People's verdicts to the bars of services."""
+    from agents.verdicts import Judge
+
+    return Judge(settings.verdicts, settings.identity, groups(settings))
 
 
 def store(settings: Settings) -> Any:

@@ -9,11 +9,13 @@ from schemas.topics import (
     ANOMALIES,
     APPROVALS,
     APPROVED,
+    BARS,
     BUDGETS,
     DECISIONS,
     FITS,
     FORECASTS,
     INCIDENTS,
+    LOGLINES,
     OUTCOMES,
     PLANS,
     REFUSALS,
@@ -21,15 +23,18 @@ from schemas.topics import (
     RESULTS,
     ROLLBACKS,
     SAMPLES,
+    TEMPLATES,
+    VERDICTS,
 )
 from streams import parts
 from streams.stage import Stage
 
 STORY = (INCIDENTS, FORECASTS, PLANS, DECISIONS, APPROVALS, APPROVED, RESULTS, OUTCOMES)
-RECORD = (ANOMALIES, BUDGETS, *STORY, ROLLBACKS, REFUSALS, REPORTS)
+RECORD = (ANOMALIES, BUDGETS, *STORY, ROLLBACKS, REFUSALS, REPORTS, VERDICTS, BARS)
 
 STAGES: tuple[Stage, ...] = (
-    Stage("detect", (SAMPLES,), (ANOMALIES,), parts.detect),
+    Stage("detect", (SAMPLES, BARS), (ANOMALIES,), parts.detect),
+    Stage("logs", (LOGLINES,), (TEMPLATES, SAMPLES, ANOMALIES), parts.logs),
     Stage("slo", (SAMPLES,), (BUDGETS, ANOMALIES), parts.slo),
     Stage("correlate", (ANOMALIES, APPROVED, RESULTS, OUTCOMES), (INCIDENTS,), parts.correlate, ticks=True),
     Stage("forecast", (BUDGETS, INCIDENTS, FITS), (FORECASTS, FITS), parts.forecast),
@@ -39,6 +44,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("execute", (APPROVED, RESULTS, ROLLBACKS, OUTCOMES), (RESULTS, REFUSALS), parts.execute, ticks=True),
     Stage("verify", (RESULTS, INCIDENTS, OUTCOMES), (OUTCOMES,), parts.verify, ticks=True),
     Stage("explain", (*STORY, ROLLBACKS, REFUSALS), (REPORTS,), parts.explain, ticks=True),
+    Stage("verdicts", (VERDICTS,), (BARS, REFUSALS), parts.verdicts),
     Stage("store", RECORD, (), parts.store),
     Stage("audit", RECORD, (), parts.audit),
 )  # fmt: skip

@@ -23,7 +23,9 @@ from agents.correlate import CorrelateSettings
 from agents.detect_settings import DetectSettings
 from agents.explain import ExplainSettings
 from agents.forecast_settings import ForecastSettings
+from agents.logs.settings import LogSettings
 from agents.plan import PlanSettings
+from agents.verdict_settings import VerdictSettings
 from agents.verify import VerifySettings
 from executors.execute import ExecuteSettings
 from executors.off import OffSettings
@@ -73,6 +75,9 @@ class Folders(BaseModel):
         default=None, description="which service calls which, YAML; none: each is on its own"
     )
     rates: Path = Field(default=SHIPPED / "rates.yaml", description="rate card, YAML")
+    rules: Path | None = Field(
+        default=None, description="static limits such as cpu > 90 for 3m, YAML; none: models alone"
+    )
 
 
 class Settings(BaseModel):
@@ -86,6 +91,7 @@ class Settings(BaseModel):
     intake: IntakeSettings = IntakeSettings()
     bridge: BridgeSettings = BridgeSettings()
     detect: DetectSettings = DetectSettings()
+    logs: LogSettings = LogSettings()
     correlate: CorrelateSettings = CorrelateSettings()
     forecast: ForecastSettings = ForecastSettings()
     plan: PlanSettings = PlanSettings()
@@ -98,6 +104,7 @@ class Settings(BaseModel):
     execute: ExecuteSettings = ExecuteSettings()
     verify: VerifySettings = VerifySettings()
     explain: ExplainSettings = ExplainSettings()
+    verdicts: VerdictSettings = VerdictSettings()
     database: DatabaseSettings = DatabaseSettings()
     audit: AuditSettings = AuditSettings()
 
