@@ -13,7 +13,7 @@ help:  ## what can be made
 setup: .venv/.ready  ## dependencies, Kafka's jars, compiled kernels: once, about a minute
 
 # uv, because pip's resolver takes many minutes for this set. The last two steps are what would
-# otherwise be waited for at the first start: fetching Kafka, compiling the scorer.
+# otherwise be waited for at the first start: fetching Kafka, compiling the kernels.
 .venv/.ready: requirements.lock pyproject.toml streams/kafka.lock.toml
 	@test -x $(BIN)/python || { echo "setup: a Python environment in .venv"; $(PYTHON) -m venv .venv; }
 	@test -x $(BIN)/uv || { echo "setup: uv"; $(BIN)/pip install --quiet uv; }
@@ -22,8 +22,8 @@ setup: .venv/.ready  ## dependencies, Kafka's jars, compiled kernels: once, abou
 	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@echo "setup: Apache Kafka"
 	@$(BIN)/python -m streams.broker prepare
-	@echo "setup: the scorer's kernels"
-	@$(BIN)/python -m agents.scorer
+	@echo "setup: the kernels of detect, logs and intake"
+	@$(BIN)/python -m streams.kernels
 	@touch $@
 
 demo: setup  ## a real fault, found and fixed, on a real Kafka: two minutes

@@ -1,0 +1,49 @@
+"""Compile the kernels before they are needed: `python -m streams.kernels`, by `make setup`.
+
+Machine code is kept on disk, so this is paid once; the first start would wait for it otherwise.
+Each is compiled by the way in which it is used, so that its types are those of the real calls.
+"""
+
+import numpy as np
+
+from agents.detect import Detect
+from agents.detect_settings import DetectSettings
+from agents.logs import align
+from agents.scorer import scorer
+from schemas.frames import Samples, canonical
+from streams import intake
+from streams.formats import FORMATS
+from streams.formats.columns import Batch, Reading
+from streams.formats.limits import Limits
+from streams.formats.series import SeriesIndex
+
+
+def warm_up() -> None:
+    """Run every kernel once: half a minute the first time, a second or two later."""
+    scorer.warm_up()
+    align.warm_up()
+    _intake()
+    detect = Detect(DetectSettings(), {})
+    names = [canonical(metric, {"service": "warm-up"}) for metric in ("depth", "done_total")]
+    for offset in range(2):
+        at = np.arange(4, dtype=np.int64) // 2 * 1000 + 2000 * offset
+        code = np.array([0, 1, 0, 1], np.int32)
+        detect.feed(Samples(names, code, at, np.arange(4.0)), 0, offset)
+    for block in detect.blocks(0):
+        block.dump()
+
+
+def _intake() -> None:
+    """Read a series' samples when it is new, and again when it is known, which is compiled."""
+    limits = Limits()
+    reading = Reading(limits, SeriesIndex(limits))
+    intake.warm_up(reading)
+    at = np.array([1_767_225_600_000], np.int64)
+    for second in range(3):
+        stamp = f"2026-01-01T00:00:0{second}Z"
+        event = f'{{"service":"-","metric":"-","at":"{stamp}","value":{second}.5}}'
+        FORMATS["json"](Batch([event.encode()], at, at), reading)
+
+
+if __name__ == "__main__":
+    warm_up()
