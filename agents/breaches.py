@@ -70,7 +70,7 @@ class Breaches:
     def _silent(self, block: Block, row: int, now: float, clock: Clock) -> Iterator[Said]:
         for ident, breach in list(block.breaches.get(row, {}).items()):
             known = self.rules.by_id.get(ident)
-            at = breach.heard_at + self._ended_s if known else min(now, breach.heard_at)
+            at = breach.heard_at + (self._ended_s if known else 0.0)
             if now < at:
                 continue
             what = _Row(block, row, known or removed(ident))
@@ -97,10 +97,11 @@ class Breaches:
     ) -> Said:
         change: Literal["", "opened", "updated", "cleared"] = ruling.change
         assert change != ""  # noqa: S101 - nobody asks for nothing
-        times, values = what.block.evidence(what.row)
+        points = [p for p in zip(*what.block.evidence(what.row), strict=True) if p[0] <= at]
         event = event_of(
             what.rule, what.block.names[what.row], breach, change, at, value,
-            groups=self._groups, cause=clock.cause, end=end, points=(times, values),
+            groups=self._groups, cause=clock.cause, end=end,
+            points=(tuple(t for t, _ in points), tuple(v for _, v in points)),
         )  # fmt: skip
         passed = place < 0
         return Said(clock.place(at) if passed else place, not passed, event)

@@ -66,6 +66,7 @@ class When(NamedTuple):
     compare: Compare
     limit: float
     for_s: float
+    text: str  # as it was written
 
     def selects(self, metric: str, labels: Mapping[str, str]) -> bool:
         """Whether a series is concerned."""
@@ -84,6 +85,7 @@ class Clear(NamedTuple):
 
     limit: float | None = None
     for_s: float = 0.0
+    text: str = "at once"
 
 
 class Rule(BaseModel):
@@ -109,7 +111,8 @@ class Rule(BaseModel):
         if found is None:
             raise ValueError(f"{text!r} is no end of an alarm, such as 80 for 1m")
         limit = found["limit"]
-        return Clear(None if limit is None else float(limit), seconds(found["time"]))
+        at = None if limit is None else float(limit)
+        return Clear(at, seconds(found["time"]), " ".join(str(text).split()))
 
     @model_validator(mode="after")
     def _ends(self) -> "Rule":
@@ -150,8 +153,9 @@ def parse_when(text: str) -> When:
         raise ValueError(f"{text!r} names neither a metric nor a label, {EXAMPLE}")
     compare: Any = found["compare"]
     return When(
-        found["metric"] or "", matchers, compare, float(found["limit"]), seconds(found["time"])
-    )
+        found["metric"] or "", matchers, compare, float(found["limit"]), seconds(found["time"]),
+        " ".join(text.split()),
+    )  # fmt: skip
 
 
 def _matchers(text: str) -> tuple[Matcher, ...]:
