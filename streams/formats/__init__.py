@@ -8,18 +8,29 @@ from collections.abc import Mapping
 from functools import partial
 
 from streams.formats import (
+    alertmanager,
+    beats,
     collectd_command,
     collectd_json,
+    cri,
+    fluentbit,
     graphite,
     influx,
     json,
+    logstash,
     openmetrics,
     otlp_json,
     otlp_proto,
     prometheus_json,
     remote_write,
+    robusta,
+    rsyslog,
+    rsyslog_json,
+    syslog,
+    syslog_ng_json,
     telegraf_json,
     text,
+    vector,
 )
 from streams.formats.columns import Parser
 from streams.formats.times import UNITS
@@ -37,7 +48,19 @@ FORMATS: dict[str, Parser] = {
     "graphite": graphite.parse,
     "prometheus-json": prometheus_json.parse,
     "openmetrics": openmetrics.parse,
+    "vector": vector.parse,
+    "fluentbit": fluentbit.parse,
+    "beats": beats.parse,
+    "logstash": logstash.parse,
+    "syslog": syslog.parse,
+    "rsyslog": rsyslog.parse,
+    "rsyslog-json": rsyslog_json.parse,
+    "syslog-ng": rsyslog.parse,
+    "syslog-ng-json": syslog_ng_json.parse,
+    "cri": cri.parse,
     "text": text.parse,
+    "alertmanager": alertmanager.parse,
+    "robusta": robusta.parse,
 }
 
 # Behind an @ what a topic's producer was told, where its records do not say it themselves

@@ -3,7 +3,9 @@
 A size is checked before the bytes are decoded, a count before memory is taken for it.
 """
 
-from pydantic import BaseModel, ConfigDict, Field
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from schemas.errors import Rejected
 
@@ -49,6 +51,10 @@ class Limits(BaseModel):
     future_s: float = Field(
         default=300.0, ge=0, description="how far ahead of the clock a sample may be, s; 0: any"
     )
+    zone: str = Field(
+        default="UTC",
+        description="time zone, by IANA name, of times that name none, as old syslog's do",
+    )
     services: tuple[str, ...] = Field(
         default=(
             "service",
@@ -57,8 +63,24 @@ class Limits(BaseModel):
             "job",
             "app",
             "kubernetes.labels.app",
+            "kubernetes.labels.app.kubernetes.io/name",
+            "kubernetes.labels.k8s-app",
+            "kubernetes.pod_labels.app",
+            "kubernetes.container_name",
+            "kubernetes.container.name",
             "host",
+            "host.name",
+            "hostname",
         ),
         min_length=1,
         description="labels that name the service, the first one found wins",
     )
+
+    @field_validator("zone")
+    @classmethod
+    def _exists(cls, zone: str) -> str:
+        try:
+            ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"no time zone {zone!r}; write it as Europe/Berlin") from error
+        return zone

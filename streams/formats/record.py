@@ -67,12 +67,13 @@ class Record:
         *,
         increment: bool = False,
     ) -> int:
-        """Note a sample; its series' number, or -1 when the series was refused.
+        """Note a sample; its series' number, or -1 when the series was refused. Raises Refused.
 
         `key` identifies metric and labels as far as the format goes; `labels` are needed when
         it was never seen. An increment is what was added since the producer last spoke.
         """
         rows = self.rows
+        _time(at)
         code = self.series(key, metric, labels)
         if code >= 0:
             if increment:
@@ -109,6 +110,7 @@ class Record:
         text: str,
     ) -> None:
         """Note a log line; `key` identifies its labels. Raises Refused."""
+        _time(at)
         if len(text) > (limit := self.limits.text_bytes):
             raise Refused("line-too-long", f"{len(text)} characters, {limit} allowed")
         if not text.strip():
@@ -172,6 +174,13 @@ class Record:
             self.element = -1
             self._back(mark)
             self.rows.refuse(self.index, *verdict(error))
+
+
+def _time(given: Any) -> None:
+    """Raise Refused for what a column of times cannot even hold."""
+    if type(given) not in {int, float, str}:
+        said = "time missing" if given is None else f"time {given!r:.60}"
+        raise Refused("bad-time", said)
 
 
 def _decoded(line: bytes) -> str | Exception:

@@ -1,6 +1,7 @@
 """Records as their producers write them, and what must come of each."""
 
 from tests.streams.formats.contract import NEST, Golden, absurd
+from tests.streams.formats.goldens_logs import LOGS
 from tests.streams.formats.goldens_metrics import METRICS
 from tests.streams.formats.goldens_otlp import OTLP
 from tests.streams.formats.test_remote_write import AT as WRITTEN_AT
@@ -45,4 +46,5 @@ GOLDENS = [
     ),
     *OTLP,
     *METRICS,
+    *LOGS,
 ]
