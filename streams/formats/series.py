@@ -12,6 +12,7 @@ while is forgotten, so that pods that come and go do not use up their service's 
 import re
 from collections import Counter
 from collections.abc import Hashable, Mapping
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ ORIGINS = 50_000  # of log lines, remembered
 SPELLINGS = 4  # keys that one series may have on average before all are forgotten
 
 
+@lru_cache(maxsize=10_000)
 def named(name: str) -> str:
     """A metric's or label's name with every character that the notation lacks as `_`.
 
@@ -61,7 +63,8 @@ def checked(labels: Mapping[str, str], limits: Limits) -> dict[str, str]:
 
 def service_of(labels: Mapping[str, str], limits: Limits, otherwise: str) -> str:
     """The service that the labels name. Raises Refused when nothing does."""
-    service = next((labels[name] for name in limits.services if labels.get(name)), otherwise)
+    wanted = map(named, limits.services)
+    service = next((labels[name] for name in wanted if labels.get(name)), otherwise)
     if not service:
         raise Refused("no-service", f"none of {', '.join(limits.services)} is there")
     return service
