@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from agents.watch import Watch
 
 EVIDENCE = 60  # points kept a series
+LARGEST = float(np.finfo(np.float32).max)  # of a kept point
 
 
 class Block:
@@ -205,8 +206,9 @@ class Block:
         """Times (epoch s) and values of the last points, oldest first."""
         written = int(self.written[row])
         order = [i % EVIDENCE for i in range(max(0, written - EVIDENCE), written)]
-        at, value = self.ring_at[row, order], self.ring_value[row, order]
-        return tuple(at.tolist()), tuple(value.astype(np.float64).tolist())
+        at, value = self.ring_at[row, order], self.ring_value[row, order].astype(np.float64)
+        value = np.clip(value, -LARGEST, LARGEST)  # a value beyond single precision was kept as inf
+        return tuple(at.tolist()), tuple(value.tolist())
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator] # numba has no types
