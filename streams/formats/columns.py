@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from streams.formats.known import Met
+from streams.formats.avro_schema import NoSchemas, Schemas
 from streams.formats.limits import Limits
 from streams.formats.series import SeriesIndex
 
 Milliseconds = npt.NDArray[np.int64]
 
 ELEMENT = 1 << 40  # an origin is the record's index plus this times (its element's index + 1)
-LATEST = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z: what every reader can still show
 STALE = 0x7FF0000000000002  # Prometheus' NaN for "this series has ended"
 
 
@@ -37,10 +38,11 @@ class Batch(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What outlives a batch: the limits, and the series known so far."""
+    """What outlives a batch: the limits, the series known so far, schemas of Avro records."""
 
     limits: Limits
     series: SeriesIndex
+    schemas: Schemas = NoSchemas()
 
 
 class SampleColumns(NamedTuple):
@@ -191,17 +193,26 @@ def settled(
     line_at: Milliseconds,
     batch: Batch,
     reading: Reading,
+    met: Met | None = None,
 ) -> Parsed:
     """The columns of a batch: times checked, numbers counted out, refusals merged.
 
     `sample_at`, `value` and `line_at` are the rows' columns as numbers; a time of -1 is one
-    that was refused already.
+    that was refused already. `met` are the batch's records that were read without rows.
     """
     limits = reading.limits
-    code = np.array(rows.code, np.int64)
-    keep = timely(sample_at, np.array(rows.origin, np.int64), batch, rows, limits)
-    keep = finite(value, keep, rows.skips)
+    code, origin = np.array(rows.code, np.int64), np.array(rows.origin, np.int64)
     added = _flags(rows.increments, len(code))
+    if met is not None:
+        there = np.flatnonzero(met.code >= 0)
+        order = _in_order(there, origin)
+        code = np.concatenate([met.code[there], code])[order]
+        sample_at = np.concatenate([met.at[there], sample_at])[order]
+        value = np.concatenate([met.value[there], value])[order]
+        added = np.concatenate([np.zeros(len(there), np.bool_), added])[order]
+        origin = np.concatenate([there, origin])[order]
+    keep = timely(sample_at, origin, batch, rows, limits)
+    keep = finite(value, keep, rows.skips)
     if not keep.all():
         code, sample_at, value, added = code[keep], sample_at[keep], value[keep], added[keep]
     if added.any():
@@ -213,6 +224,14 @@ def settled(
     if len(code):
         reading.series.touch(code, int(batch.now.max()))
     return Parsed(SampleColumns(code, sample_at, value), lines, rows.rejects(), rows.skips)
+
+
+def _in_order(one: npt.NDArray[np.int64], other: npt.NDArray[np.int64]) -> Any:
+    """How two columns of origins, each in order, become one that is."""
+    if not len(one) or not len(other):
+        return slice(None)
+    both = np.concatenate([one, other])
+    return np.lexsort((both // ELEMENT, both % ELEMENT))
 
 
 def _flags(which: list[int], size: int) -> npt.NDArray[np.bool_]:

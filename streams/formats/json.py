@@ -7,7 +7,8 @@
 A record holds one, a list of them, or several separated by newlines. The time may also be
 called `timestamp`, `ts` or `time`; a log line's `message` may be `msg`, its `severity`
 `level`. Fields that are not ours are passed over without being decoded, and so are labels
-whose bytes were seen before: that is most of what makes this fast.
+whose bytes were seen before; of a record that came before with another time and value only
+these two are read (`known`). That is what makes this fast.
 """
 
 from collections.abc import Callable, Iterator
@@ -79,15 +80,25 @@ class Parse:
     def __init__(self, batch: Batch, reading: Reading) -> None:
         self.batch, self.reading, self.rows = batch, reading, Rows()
         self.decoders = decoders(reading.limits.services)
+        self.records = reading.series.records["json"]
+        self.met = self.records.read(batch.values, reading.limits.record_bytes)
+
+    def again(self, record: bytes) -> tuple[int | None, Any, Any]:
+        """Series, time and value of a record, where its series was read before."""
+        event = self.decoders.one(record)
+        key = event.service, event.metric, bytes(event.labels)
+        at = epoch_ms([moment(event)], lambda *_: None)
+        return self.reading.series.codes.get(key), int(at[0]), event.value
 
     def run(self) -> Parsed:
-        """Walk through the records, then check whole columns."""
+        """Walk through the records that are new, then check whole columns."""
         rows, decode, limit = self.rows, self.decoders.one, self.reading.limits.record_bytes
-        known = self.reading.series.codes.get
+        values, known = self.batch.values, self.reading.series.codes.get
         code, at, value, origin = (
             rows.code.append, rows.at.append, rows.value.append, rows.origin.append,
         )  # fmt: skip
-        for index, raw in enumerate(self.batch.values):
+        for index in np.flatnonzero(self.met.code < 0).tolist():
+            raw = values[index]
             if len(raw) > limit:
                 rows.refuse(index, "too-large", f"{len(raw)} bytes, {limit} allowed")
                 continue
@@ -97,7 +108,11 @@ class Parse:
                 self.several(index, raw, error)
                 continue
             number = known((event.service, event.metric, bytes(event.labels)))
-            if number is None or event.at is None:
+            if number is None:
+                self.add(event, index)
+                continue
+            self.records.learn(raw, number, self.again)
+            if event.at is None:
                 self.add(event, index)
                 continue
             code(number)
@@ -222,7 +237,7 @@ class Parse:
             rows.line_at, lambda i, why: rows.refuse(rows.line_origin[i], "bad-time", why)
         )
         value = self.numbers(at)
-        return settled(rows, at, value, line_at, self.batch, self.reading)
+        return settled(rows, at, value, line_at, self.batch, self.reading, self.met)
 
     def numbers(self, at: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """The values; one that is no number is refused, unless its time was, and `at` is -1."""

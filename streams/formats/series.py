@@ -10,7 +10,7 @@ while is forgotten, so that pods that come and go do not use up their service's 
 """
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping
 from functools import lru_cache
 
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.frames import canonical
+from streams.formats.known import KnownRecords
 from streams.formats.limits import Limits, Refused
 from streams.formats.totals import Totals
 
@@ -89,6 +90,7 @@ class SeriesIndex:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self.codes: dict[Hashable, int] = {}  # whatever a format looks up -> number
+        self.records: defaultdict[str, KnownRecords] = defaultdict(KnownRecords)  # by format
         self.origins = Recent(ORIGINS)  # of log lines: service and canonical labels
         self.names: list[str] = []
         self.services: list[str] = []
@@ -173,6 +175,8 @@ class SeriesIndex:
         self.totals.renumbered(kept)
         self.buckets.clear()
         self.codes.clear()
+        for known in self.records.values():
+            known.clear()
         self.names.clear()
         self.services.clear()
         self._by_name.clear()

@@ -1,8 +1,4 @@
-"""Times as producers write them, a column at once: epoch numbers of any unit, or RFC 3339.
-
-A number's unit is told by its magnitude: below 1e11 it is seconds (1e11 s is the year 5138),
-below 1e14 ms, below 1e17 us, above ns.
-"""
+"""Times as producers write them, a column at once: epoch numbers of any unit, or RFC 3339."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,9 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from streams.formats.columns import LATEST
+from streams.formats.epoch import LATEST, MICROS, MILLIS, SECONDS
 
-SECONDS, MILLIS, MICROS = 10**11, 10**14, 10**17  # the first number that is of the next unit
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ColumnReader = Callable[[Sequence[Any], Callable[[int, str], None]], npt.NDArray[np.int64]]
 OUTSIDE = "before 1970 or after 9999"
