@@ -5,11 +5,14 @@ import msgspec
 MISSING, RESET = "missing", "reset"
 
 
+Moment = tuple[int, int, bool, float, str]  # frame's offset, place in it, by a sample, time, series
+
+
 class Absence(msgspec.Struct, frozen=True):
     """A series that takes part in its service's anomaly; times in epoch seconds.
 
-    `begun` and `over` are (offset of the frame, place in it), so that a block that is read again
-    after a crash meets the others as they were then, not as they are.
+    `begun` and `over` are places in the stream, so that a block that is read again after a crash
+    meets the others as they were then, not as they are.
     """
 
     anomaly: str
@@ -17,14 +20,15 @@ class Absence(msgspec.Struct, frozen=True):
     since: float  # when it opened
     at: float  # when this series joined
     until: float  # when it is over without the series
-    begun: tuple[int, int]
+    begun: Moment
+    rank: int = 1  # how many had joined by then, itself included
     heard_at: float = 0.0  # newest sample of the series
     every: float = 0.0  # its interval, s
     allowed: float = 0.0  # silence that its rhythm allows, s
     level: float = 1.0  # how bad it is by itself, 1 or more
-    over: tuple[int, int] | None = None
+    over: Moment | None = None
     over_at: float = 0.0
 
-    def lasts(self, place: tuple[int, int]) -> bool:
+    def lasts(self, moment: Moment) -> bool:
         """Whether it is under way at a place of the stream."""
-        return self.begun <= place and (self.over is None or place < self.over)
+        return self.begun <= moment and (self.over is None or moment < self.over)

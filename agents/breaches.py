@@ -61,9 +61,9 @@ class Breaches:
                     over = Ending("recovered" if ruling.change == "cleared" else "")
                     yield self._said(what, told, ruling, at, x, clock, place, over)
 
-    def passed(self, blocks: Iterable[Block], clock: Clock) -> Iterator[Said]:
+    def passed(self, blocks: Iterable[tuple[int, Block]], clock: Clock) -> Iterator[Said]:
         """The frame is over: what ends because its series, or its rule, is no more."""
-        for block in blocks:
+        for _, block in blocks:
             for row in list(block.breaches):
                 yield from self._silent(block, row, clock.after, clock)
 

@@ -5,7 +5,7 @@ whatever is read twice, and an anomaly that is said again has the same id.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -138,7 +138,7 @@ class Detect:
             return []
         said: list[Said] = []
         turnings: list[Turning] = []
-        before = self._clocks.get(partition, NEVER)
+        before = max(self._clocks.get(partition, NEVER), self.index(partition).clock(offset))
         clock = Clock(samples.at / 1000.0, f"samples/{partition}/{offset}", before)
         now = self._clocks[partition] = clock.after
         index, opinions, roll = (
@@ -163,9 +163,12 @@ class Detect:
             turnings += beaten(share, clock, before, self.settings.ended_s)
             turnings += looping(share, loops)
             block.included, block.changed = offset, True
-        said += self._ended(partition, clock)
-        said += self._breaches.passed(index.blocks, clock)
-        turnings += overdue(index.blocks, clock, before, self.settings.ended_s)
+        restless = [
+            (n, b) for n, b in enumerate(index.blocks) if b.due <= now or b.open or b.breaches
+        ]
+        said += self._ended(restless, clock)
+        said += self._breaches.passed(restless, clock)
+        turnings += overdue(restless, clock, before, self.settings.ended_s)
         said += roll.turn(turnings, index.blocks, offset, clock, opinions.siblings.size)
         index.sweep(now)
         return opinions.told(index, [one.event for one in sorted(said, key=lambda s: s.order)])
@@ -236,9 +239,9 @@ class Detect:
             yield from self._told(block, row, verdict, sample, clock, place)
         block.remember(share.rows[done:], share.at[done:], value[done:])
 
-    def _ended(self, partition: int, clock: Clock) -> Iterator[Said]:
+    def _ended(self, blocks: Iterable[tuple[int, Block]], clock: Clock) -> Iterator[Said]:
         """Clear the anomalies of series that have fallen silent, at the time when that was so."""
-        for block in self.blocks(partition):
+        for _, block in blocks:
             for row in list(block.open):
                 yield from self._silent(block, row, clock.after, clock)
 

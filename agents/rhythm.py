@@ -20,15 +20,16 @@ Floats = npt.NDArray[np.float64]
 
 # Columns of a row: newest sample, the partition's time when it came, mean interval, its mean
 # deviation, longest silence (fading), how many samples, when it is late (0: never), 1 for once put
-# off, 1 for late, silence allowed
-HEARD, SEEN, MEAN, SPREAD, LONGEST, COUNT, DUE, PUT_OFF, LATE, ALLOWED = range(10)
-RHYTHM = 10
+# off, 1 for late, silence allowed, when it was seen first
+HEARD, SEEN, MEAN, SPREAD, LONGEST, COUNT, DUE, PUT_OFF, LATE, ALLOWED, BORN = range(11)
+RHYTHM = 11
 # Columns of what `beats` tells: row, whether it is late (1) or back (0), place in the frame, time,
 # and of its rhythm as it was: newest sample, interval, silence allowed
 ROW, IS_LATE, PLACE, AT, HEARD_AT, EVERY, SILENCE = range(7)
 TOLD = 7
 
-KNOWN = 16.0  # intervals until there is a rhythm
+KNOWN = 16.0  # samples until there is a rhythm,
+AGE = 300.0  # and seconds: shippers that send what they saw each second send once a minute
 MEMORY = 64.0  # intervals, of mean and deviation
 FADE = 0.5 ** (1 / 500)  # an interval: how the longest silence is forgotten
 REGULAR = 0.5  # deviations of a mean interval: beyond, it comes and goes
@@ -83,10 +84,12 @@ def _beats(
             r[SPREAD] += rate * (abs(gap - r[MEAN]) - r[SPREAD]) if r[COUNT] > 1 else 0.0
             r[MEAN] += rate * (gap - r[MEAN])
             r[LONGEST] = max(r[LONGEST] * FADE, silence)
+        else:
+            r[BORN] = max(at[i], now)
         r[COUNT] += 1.0
         r[HEARD] = at[i]
         r[SEEN] = max(at[i], now)
-        if r[COUNT] > KNOWN:
+        if r[COUNT] > KNOWN and r[SEEN] - r[BORN] >= AGE:
             if r[SPREAD] <= REGULAR * r[MEAN]:
                 intervals, longest, least = SOON
             else:
@@ -121,7 +124,7 @@ def beats(
     """Learn a block's share of a frame; who was late before a sample, and who is back, [m, 7].
 
     With it, when the first of these rows will be late.
-    `rhythm` float64 [series, 10] is changed in place. Sample i of `rows` [n] has time `at` (epoch
+    `rhythm` float64 [series, 11] is changed in place. Sample i of `rows` [n] has time `at` (epoch
     s), `value` (a missing one is no beat) and `place` in the frame; `newest` [frame] is the newest
     time after each sample of the frame, `before` the one before it, -inf when there was none.
     """

@@ -10,6 +10,7 @@ a block that is read again meets the others as they were then.
 """
 
 import heapq
+from bisect import bisect_left, insort
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from agents.absence import MISSING, RESET, Absence
+from agents.absence import MISSING, RESET, Absence, Moment
 from agents.clock import Clock
 from agents.counters import HALF_LIFE, LOOP
 from agents.scorer.severity import severity
@@ -51,6 +52,10 @@ class Turning(NamedTuple):
     allowed: float = 0.0
     level: float = 1.0
 
+    def moment(self, offset: int) -> Moment:
+        """Its place in the stream."""
+        return offset, self.place, self.sample, self.at, self.series
+
 
 class Roll:
     """All services of one partition."""
@@ -61,7 +66,8 @@ class Roll:
         self._past: dict[tuple[str, str], dict[Place, Absence]] = defaultdict(dict)
         self._gone: dict[Place, str] = {}  # series that stay away, with their service
         self._left: Counter[str] = Counter()  # how many these are, by service
-        self._joined: Counter[str] = Counter()  # series that took part, by anomaly
+        # by anomaly, who joined it and as which
+        self._joined: dict[str, list[tuple[Moment, int]]] = defaultdict(list)
         self._next = float("inf")  # nothing happens by itself before
 
     def load(self, blocks: Sequence[Block]) -> None:
@@ -72,7 +78,7 @@ class Roll:
                     key = service_of(block.names[row]), kind
                     side = self._open if absence.over is None else self._past
                     side[key][Place(number, row)] = absence
-                    self._joined[absence.anomaly] += 1
+                    insort(self._joined[absence.anomaly], (absence.begun, absence.rank))
         self._plan()
 
     def turn(
@@ -125,7 +131,7 @@ class Roll:
         if turning.what == OVER and turning.kind == MISSING:
             self._gone[turning.where] = service
             self._left[service] += 1
-        over = (frame.offset, turning.place)
+        over = turning.moment(frame.offset)
         self._keep(
             service, turning, msgspec.structs.replace(mine, over=over, over_at=turning.at), frame
         )
@@ -133,7 +139,7 @@ class Roll:
             yield self._said(service, turning, mine, "cleared", frame)
 
     def _begin(self, service: str, turning: Turning, frame: "_Frame") -> Iterator[Said]:
-        begun = (frame.offset, turning.place)
+        begun = turning.moment(frame.offset)
         mine = self._open[service, turning.kind].get(turning.where)
         if mine is not None:  # it loops on
             worse = severity(turning.level / 2) != severity(mine.level / 2)
@@ -145,8 +151,11 @@ class Roll:
             return
         running = self._running(service, turning.kind, begun)
         name = derive("roll", turning.kind, service, turning.series, f"{turning.at:.3f}")[:12]
+        anomaly = running.anomaly if running else f"anm-{name}"
+        rank = self._join(anomaly, begun)
         mine = Absence(
-            anomaly=running.anomaly if running else f"anm-{name}",
+            anomaly=anomaly,
+            rank=rank,
             opener=running.opener if running else turning.series,
             since=running.since if running else turning.at,
             at=turning.at,
@@ -158,18 +167,24 @@ class Roll:
             level=turning.level,
         )
         self._keep(service, turning, mine, frame)
-        self._joined[mine.anomaly] += 1
-        joined = self._joined[mine.anomaly]
         if running is None:
             yield self._said(service, turning, mine, "opened", frame)
-        elif joined & (joined - 1) == 0:  # twice as many as when it was said last
+        elif rank & (rank - 1) == 0:  # twice as many as when it was said last
             yield self._said(service, turning, mine, "updated", frame)
 
-    def _running(self, service: str, kind: str, place: tuple[int, int]) -> Absence | None:
+    def _join(self, anomaly: str, begun: Moment) -> int:
+        """As which one joins there: one more than whoever joined last by then."""
+        joined = self._joined[anomaly]
+        before = bisect_left(joined, (begun, 0))
+        rank = joined[before - 1][1] + 1 if before else 1
+        joined.insert(before, (begun, rank))
+        return rank
+
+    def _running(self, service: str, kind: str, moment: Moment) -> Absence | None:
         """Somebody who takes part in the service's anomaly there, if there is one."""
         for side in (self._open, self._past):
             for absence in side[service, kind].values():
-                if absence.lasts(place):
+                if absence.lasts(moment):
                     return absence
         return None
 
@@ -193,8 +208,14 @@ class Roll:
                     if _held(block, kind).get(where.row) is absence:
                         del _held(block, kind)[where.row]
                         block.changed = True
-                    self._joined[absence.anomaly] -= 1
-        self._joined += Counter()  # leaves out what is 0
+        running = {
+            a.anomaly
+            for side in (self._open, self._past)
+            for h in side.values()
+            for a in h.values()
+        }
+        for anomaly in self._joined.keys() - running:
+            del self._joined[anomaly]
 
     def _plan(self) -> None:
         ends = (a.until for held in self._open.values() for a in held.values())

@@ -30,6 +30,6 @@ class Said(NamedTuple):
     event: Anomaly
 
     @property
-    def order(self) -> tuple[int, bool, float, str]:
-        """By which what a frame leads to is sorted."""
-        return self.place, self.sample, self.event.at.timestamp(), self.event.id
+    def order(self) -> tuple[int, bool, float]:
+        """By which what a frame leads to is sorted; equals stay as they were said."""
+        return self.place, self.sample, self.event.at.timestamp()

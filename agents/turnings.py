@@ -1,6 +1,6 @@
 """Who falls silent, is back, or begins to start over and over in a frame, for the roll to tell."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -26,10 +26,10 @@ def beaten(share: Share, clock: Clock, before: float, ended_s: float) -> Iterato
 
 
 def overdue(
-    blocks: Sequence[Block], clock: Clock, before: float, ended_s: float
+    blocks: Iterable[tuple[int, Block]], clock: Clock, before: float, ended_s: float
 ) -> Iterator[Turning]:
     """Who is silent for too long at the end of a frame."""
-    for number, block in enumerate(blocks):
+    for number, block in blocks:
         if block.due <= clock.after and not block.away:
             told, block.due = late(
                 block.rhythm, len(block.names), clock.newest, max(before, block.clock)

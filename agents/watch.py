@@ -16,8 +16,7 @@ from typing import Literal, NamedTuple
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
-from agents.scorer.kind import Kind
-
+LEVEL_SHIFT = 2  # its Kind; the file of kinds would load numpy for whoever reads settings
 SMOOTHING = 0.25  # weight of the newest sample: four samples decide, one does not
 LEVEL_SAMPLES = 12.0  # memory of the new level: it may still be on its way
 BACK = 2  # samples out of range that one within takes back
@@ -166,7 +165,7 @@ def _learned(watch: Watch, sample: Sample, settings: WatchSettings) -> Watch:
         inside=watch.inside + 1 if value_in and smooth_in and calm else 0,
         outside=outside,
         left=watch.left or not value_in,
-        kind=int(Kind.LEVEL_SHIFT) if outside >= settings.shift_samples else watch.kind,
+        kind=LEVEL_SHIFT if outside >= settings.shift_samples else watch.kind,
         heard_at=max(watch.heard_at, sample.at),
     )
 
@@ -187,11 +186,11 @@ def _usual(watch: Watch, settings: WatchSettings) -> bool:
 def shifted(watch: Watch) -> bool:
     """Whether it is a level that moved, with a level before it.
 
-    >>> alarm = Opening(kind=int(Kind.LEVEL_SHIFT), direction=1, low=0, high=9, before=5.0)
+    >>> alarm = Opening(kind=LEVEL_SHIFT, direction=1, low=0, high=9, before=5.0)
     >>> shifted(open_watch("anm-1", Sample(0.0, 50.0, 1.5), alarm))
     True
     """
-    return watch.kind == Kind.LEVEL_SHIFT and watch.before is not None
+    return watch.kind == LEVEL_SHIFT and watch.before is not None
 
 
 def in_range(watch: Watch, value: float) -> bool:

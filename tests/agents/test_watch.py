@@ -4,6 +4,7 @@ import pytest
 
 from agents.scorer.kind import Kind
 from agents.watch import (
+    LEVEL_SHIFT,
     Opening,
     Sample,
     Verdict,
@@ -90,6 +91,10 @@ def test_what_stays_outside_becomes_a_level_shift_and_is_told_so_at_once() -> No
     last = verdicts[-1].watch
     assert shifted(last)
     assert (last.before, last.level) == (5.0, 50.0)
+
+
+def test_the_number_of_a_level_shift_is_its_kinds() -> None:
+    assert LEVEL_SHIFT == Kind.LEVEL_SHIFT
 
 
 def test_a_spike_that_falls_back_stays_a_spike() -> None:
