@@ -19,11 +19,9 @@ from agents.detect_settings import DetectSettings
 from agents.scorer.block import BlockState
 from agents.scorer.scorer import score_rows
 from agents.series_block import Block
-from schemas.anomalies import Anomaly
 from schemas.avro import decode, encode
 from schemas.frames import Samples, canonical
-from streams.backtest import Wish, backtest
-from streams.backtest_album import Pictures
+from streams.backtest import backtest
 from tests.agents.scorer.series import START, noise
 
 Floats = npt.NDArray[np.float64]
@@ -138,7 +136,7 @@ def test_detect_takes_it(odd: Odd) -> None:
     """In frames of 7; all that it says travels, and its state comes back from the changelog."""
     detect = Detect(DetectSettings(), {})
     name = canonical(odd.metric, {"service": "checkout"})
-    said: list[Anomaly] = []
+    said = []
     for offset, first in enumerate(range(0, len(odd.at), 7)):
         part = slice(first, first + 7)
         at = np.round(odd.at[part] * 1000).astype(np.int64)
@@ -157,13 +155,13 @@ def test_detect_takes_it(odd: Odd) -> None:
 
 
 def test_a_backtest_writes_a_score_a_row(odd: Odd, tmp_path: Path) -> None:
-    """And a picture, whatever the values."""
+    """The numbers as text, `inf` and `nan` among them."""
     (tmp_path / "in").mkdir()
     rows = "".join(
         f"{t!r},{v!r}\n" for t, v in zip(odd.at.tolist(), odd.value.tolist(), strict=True)
     )
     (tmp_path / "in" / "a.csv").write_text(f"timestamp,{odd.metric}\n{rows}")
-    summary = backtest(tmp_path / "in", tmp_path / "out", Wish(pictures=Pictures.all))
+    summary = backtest(tmp_path / "in", tmp_path / "out")
     assert summary.faults == ()
     with (tmp_path / "out" / "a.csv").open() as file:
         found = list(csv.DictReader(file))
@@ -171,4 +169,3 @@ def test_a_backtest_writes_a_score_a_row(odd: Odd, tmp_path: Path) -> None:
     assert all(math.isfinite(float(row["score"])) for row in found)
     if odd.told:
         assert found[-1]["alarm"] == "1"
-    assert (tmp_path / "out" / "pictures" / "a.png").stat().st_size > 0
