@@ -9,6 +9,7 @@ it took are known by their names.
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from math import inf
 from typing import NamedTuple
 
 from agents.series_block import Block
@@ -36,6 +37,8 @@ class SeriesIndex:
         self._before = 0.0  # what was heard last before is gone, as of the last look
         self._gone = 0  # the first block that may have one that is gone
         self._swept = -1.0
+        self._clock = -inf
+        self._clocks: list[tuple[int, float]] = []  # of blocks that were loaded, latest first
 
     def __len__(self) -> int:
         """How many series have a row."""
@@ -122,17 +125,33 @@ class SeriesIndex:
             newest = max(newest, float(block.heard.max()))
             if block.idle(newest - self._idle_s):
                 block.put_away()
+        self._clocks = sorted(((b.included, b.clock) for b in self.blocks), reverse=True)
         self.sweep(newest)
         return wrong
+
+    def clock(self, offset: int) -> float:
+        """The partition's newest time (epoch s) before a frame, as the loaded blocks know it.
+
+        What a saved block has beyond `offset` does not count yet. Exact where the newest times of
+        frames do not run back; else a block that was never saved may be told less than was so.
+        """
+        while self._clocks and self._clocks[-1][0] < offset:
+            self._clock = max(self._clock, self._clocks.pop()[1])
+        return self._clock
 
     def in_memory(self, number: int) -> Block:
         """A block with its numbers, brought back if it was put away."""
         block = self.blocks[number]
         if block.away:
+            raw = self._saved.get(number)
+            if raw is None:
+                raise Rejected(f"block {number} was put away, but it is not among what was saved")
             try:
-                block.bring_back(self._saved[number])
-            except (KeyError, Rejected) as error:
-                raise Rejected(f"block {number} is not what was saved of it: {error}") from error
+                block.bring_back(raw)
+            except Rejected as error:
+                raise Rejected(
+                    f"block {number} was put away, but what was saved {error}"
+                ) from error
         return block
 
     def sweep(self, now: float) -> None:
