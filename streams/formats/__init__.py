@@ -9,10 +9,13 @@ from functools import partial
 
 from streams.formats import (
     alertmanager,
+    avro,
     beats,
+    cloudevents,
     collectd_command,
     collectd_json,
     cri,
+    debezium,
     fluentbit,
     graphite,
     influx,
@@ -21,6 +24,7 @@ from streams.formats import (
     openmetrics,
     otlp_json,
     otlp_proto,
+    prometheus_avro,
     prometheus_json,
     remote_write,
     robusta,
@@ -47,6 +51,7 @@ FORMATS: dict[str, Parser] = {
     "collectd-command": collectd_command.parse,
     "graphite": graphite.parse,
     "prometheus-json": prometheus_json.parse,
+    "prometheus-avro": prometheus_avro.parse,
     "openmetrics": openmetrics.parse,
     "vector": vector.parse,
     "fluentbit": fluentbit.parse,
@@ -63,12 +68,34 @@ FORMATS: dict[str, Parser] = {
     "robusta": robusta.parse,
 }
 
+# What is wrapped: our own JSON, or behind an @ any other format
+JSON = (
+    "prometheus-json", "telegraf-json", "collectd-json", "otlp-json", "vector", "fluentbit", "beats",
+    "logstash", "rsyslog-json", "syslog-ng-json",
+)  # fmt: skip
+INNER = {name: parser for name, parser in FORMATS.items() if name != "json"}
+FORMATS |= {
+    "avro": partial(avro.parse, inner=json.parse),
+    "cloudevents": partial(cloudevents.parse, inner=json.parse, ours=True),
+    "debezium": partial(debezium.parse, inner=json.parse),
+}
+FORMATS |= {f"avro@{name}": partial(avro.parse, inner=INNER[name]) for name in JSON}
+FORMATS |= {f"cloudevents@{name}": partial(cloudevents.parse, inner=INNER[name]) for name in INNER}
+
 # Behind an @ what a topic's producer was told, where its records do not say it themselves
 FORMATS |= {"collectd-json@totals": partial(collectd_json.parse, totals=True)}
 FORMATS |= {f"influx@{unit}": partial(influx.parse, unit=unit) for unit in UNITS}
 FORMATS |= {f"telegraf-json@{unit}": partial(telegraf_json.parse, unit=unit) for unit in UNITS}
 
-HEADERS = ("sentinel-format", "x-prometheus-remote-write-version", "content-type")
+MESSAGES = {  # as remote write's content types name them
+    "proto=io.prometheus.write.v2.Request": "remote-write-2",
+    "proto=prometheus.WriteRequest": "remote-write",
+}
+MEDIA = {  # types of content that only one format has
+    "application/openmetrics-text": "openmetrics",
+    "application/cloudevents+json": "cloudevents",
+    "application/cloudevents-batch+json": "cloudevents",
+}
 
 
 def format_of(headers: Mapping[str, str], otherwise: str) -> str:
@@ -82,11 +109,16 @@ def format_of(headers: Mapping[str, str], otherwise: str) -> str:
     """
     if named := headers.get("sentinel-format"):
         return named
+    outer, _, inner = otherwise.partition("@")
+    if outer == "cloudevents" and "ce_specversion" in headers:
+        return inner or "json"  # binary mode: nothing is around the record
     content_type = headers.get("content-type", "").replace(" ", "")
-    if "proto=io.prometheus.write.v2.Request" in content_type:
-        return "remote-write-2"
-    if "proto=prometheus.WriteRequest" in content_type:
-        return "remote-write"
+    for message, name in MESSAGES.items():
+        if message in content_type:
+            return name
+    media = MEDIA.get(content_type.partition(";")[0].lower(), outer)
+    if media != outer:
+        return media
     version = headers.get("x-prometheus-remote-write-version", "")
     if version:
         return "remote-write-2" if version.startswith("2.") else "remote-write"

@@ -4,6 +4,7 @@ from tests.streams.formats.contract import NEST, Golden, absurd
 from tests.streams.formats.goldens_logs import LOGS
 from tests.streams.formats.goldens_metrics import METRICS
 from tests.streams.formats.goldens_otlp import OTLP
+from tests.streams.formats.goldens_wrapped import WRAPPED
 from tests.streams.formats.test_remote_write import AT as WRITTEN_AT
 from tests.streams.formats.test_remote_write import UP, VERSION_1, VERSION_2
 
@@ -47,4 +48,5 @@ GOLDENS = [
     *OTLP,
     *METRICS,
     *LOGS,
+    *WRAPPED,
 ]

@@ -1,0 +1,60 @@
+"""Records that hold other records: taken out of their wrapping, then read in their own format."""
+
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+
+from streams.formats.columns import Batch, Parsed, Parser, Reading, Reject
+from streams.formats.limits import Refused
+from streams.formats.verdict import FAULTS, verdict
+
+Unwrap = Callable[[bytes, Reading], list[bytes]]  # raises what FAULTS says
+TIMES = ("at", "timestamp", "ts", "time")
+
+
+def read_inside(
+    batch: Batch, reading: Reading, unwrap: Unwrap, inner: Parser, *, empty: str = ""
+) -> Parsed:
+    """Read what `unwrap` finds in each record with `inner`.
+
+    `empty` is the reason under which an empty record is left out, where it has a meaning.
+    """
+    values: list[bytes] = []
+    of: list[int] = []  # which record each is of
+    rejects: list[Reject] = []
+    skips: Counter[str] = Counter()
+    limit = reading.limits.record_bytes
+    for index, raw in enumerate(batch.values):
+        if not raw and empty:
+            skips[empty] += 1
+            continue
+        try:
+            if len(raw) > limit:
+                raise Refused("too-large", f"{len(raw)} bytes, {limit} allowed")
+            if not raw:
+                raise Refused("empty", "the record is empty")
+            found = unwrap(raw, reading)
+        except FAULTS as error:
+            rejects.append(Reject(index, *verdict(error)))
+            continue
+        if not found:
+            skips["nothing-inside"] += 1
+        values += found
+        of += [index] * len(found)
+    place = np.array(of, np.int64)
+    parsed = inner(Batch(values, batch.arrived[place], batch.now[place], batch.service), reading)
+    rejects += [reject._replace(record=of[reject.record]) for reject in parsed.rejects]
+    return parsed._replace(rejects=_merged(rejects), skips=parsed.skips + skips)
+
+
+def _merged(rejects: list[Reject]) -> list[Reject]:
+    """One letter a record and rule."""
+    found: dict[tuple[int, str], Reject] = {}
+    for reject in rejects:
+        key = reject.record, reject.rule
+        before = found.get(key)
+        found[key] = (
+            before._replace(elements=before.elements + reject.elements) if before else reject
+        )
+    return [found[key] for key in sorted(found)]
