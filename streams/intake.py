@@ -21,13 +21,15 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, TIMESTAMP_NOT_AVAILABLE
 from prometheus_client import CollectorRegistry
 
 from schemas.avro import encode
-from schemas.errors import SentinelError
+from schemas.errors import Denied, SentinelError, Unavailable
 from schemas.operations import DeadLetter
 from schemas.topics import DEADLETTERS, LOGLINES, SAMPLES
 from streams.connection import KafkaSettings
 from streams.exactly_once import ExactlyOnce
 from streams.formats import FORMATS, format_of
+from streams.formats.avro_schema import NoSchemas
 from streams.formats.columns import Batch, Parsed, Reading, Reject, joined, refused
+from streams.formats.registry import Registry
 from streams.formats.series import SeriesIndex
 from streams.framing import Frame, line_frames, sample_frames
 from streams.intake_metrics import IntakeMetrics
@@ -58,7 +60,8 @@ class Intake:
     ) -> None:
         self._settings, self._kafka = settings, kafka
         self._metrics = IntakeMetrics(registry or CollectorRegistry())
-        self._reading = Reading(settings.limits, SeriesIndex(settings.limits))
+        schemas = Registry(settings.registry) if settings.registry.url else NoSchemas()
+        self._reading = Reading(settings.limits, SeriesIndex(settings.limits), schemas)
         self._sources = {
             kafka.topic_prefix + topic: Source(name, settings.services.get(topic, ""))
             for topic, name in settings.topics.items()
@@ -80,7 +83,7 @@ class Intake:
             name=f"{STAGE}-{settings.instance or f'{socket.gethostname()}-{os.getpid()}'}",
             topics=sorted(self._sources),
             stop=stop,
-            ended=lambda committed: self._metrics.ended(committed=committed),
+            ended=self._ended,
             start=settings.start,
             consumer={
                 "queued.max.messages.kbytes": settings.queue_kib,
@@ -93,6 +96,11 @@ class Intake:
                 self._partitions[topic.name] = loop.partitions(self._kafka.topic(topic))
             while not stop.is_set():
                 self._turn(loop)
+
+    def _ended(self, committed: bool) -> None:  # noqa: FBT001 - the loop's call
+        """Follow the end of a transaction."""
+        self._metrics.ended(committed=committed)
+        self._reading.series.totals.ended(committed=committed)
 
     def _turn(self, loop: ExactlyOnce) -> None:
         most, longest = self._settings.batch_records, self._settings.commit_ms / 1000
@@ -128,6 +136,8 @@ class Intake:
             return refused(len(batch.values), "unknown-format", f"no format {name!r:.80}")
         try:
             return parser(batch, self._reading)
+        except (Unavailable, Denied):
+            raise  # no fault of the record: what is needed to read it is away
         except Exception:
             if len(batch.values) == 1:
                 log.exception("a fault in the format %s; its record goes to the dead letters", name)

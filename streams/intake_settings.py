@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from schemas.topics import RAW_LOGS, RAW_METRICS, RAW_REMOTE_WRITE
 from streams.formats import FORMATS
 from streams.formats.limits import Limits
+from streams.formats.registry_settings import RegistrySettings
 
 
 class IntakeSettings(BaseModel):
@@ -52,12 +53,18 @@ class IntakeSettings(BaseModel):
         description="a dead worker's transaction holds readers up for so long at most, ms",
     )
     limits: Limits = Limits()
+    registry: RegistrySettings = Field(
+        default=RegistrySettings(), description="schema registry of topics in Avro"
+    )
 
     @model_validator(mode="after")
     def _formats_exist(self) -> Self:
         for topic, name in self.topics.items():
             if name not in FORMATS:
-                raise ValueError(f"{topic}: no format {name!r}; there are {', '.join(FORMATS)}")
+                named = ", ".join(known for known in FORMATS if "@" not in known)
+                raise ValueError(f"{topic}: no format {name!r}; there are {named}")
+            if name.partition("@")[0] == "avro" and not self.registry.url:
+                raise ValueError(f"{topic}: avro needs intake.registry.url")
         if strangers := self.services.keys() - self.topics.keys():
             raise ValueError(f"services of topics not read: {', '.join(sorted(strangers))}")
         return self

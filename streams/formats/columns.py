@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from streams.formats.known import Met
 from streams.formats.avro_schema import NoSchemas, Schemas
+from streams.formats.known import Met
 from streams.formats.limits import Limits
 from streams.formats.series import SeriesIndex
 
