@@ -66,6 +66,16 @@ class Detect:
         """How many series have a row, in all partitions."""
         return sum(map(len, self._indexes.values()))
 
+    @property
+    def max_series(self) -> int:
+        """How many series may have a row."""
+        return self.settings.max_series
+
+    @property
+    def away(self) -> int:
+        """Series of blocks that are out of memory."""
+        return sum(index.away for index in self._indexes.values())
+
     def index(self, partition: int) -> SeriesIndex:
         """Where the partition's series are."""
         if partition not in self._indexes:

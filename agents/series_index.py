@@ -44,6 +44,11 @@ class SeriesIndex:
         """How many series have a row."""
         return len(self._places)
 
+    @property
+    def away(self) -> int:
+        """How many series are in blocks that are out of memory."""
+        return sum(len(block.names) for block in self.blocks if block.away)
+
     # ---- where they are
 
     def find(self, name: str) -> Place | None:

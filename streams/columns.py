@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from prometheus_client import CollectorRegistry
+
 from schemas.avro import encode
 from schemas.errors import Rejected
 from schemas.event import Event
@@ -26,6 +28,7 @@ from streams.connection import KafkaSettings
 from streams.deadletters import Record, dead_letter
 from streams.faust_app import decoded, keep, large_table, send, table, topic_of
 from streams.member import LostError, Member
+from streams.series_signal import Limited, SeriesSignal
 from streams.stage import Stage
 
 log = logging.getLogger(__name__)
@@ -133,6 +136,7 @@ class ColumnShell:
         save_s: float,
         clock: Callable[[], datetime],
         loop: asyncio.AbstractEventLoop,
+        registry: CollectorRegistry | None = None,
     ) -> None:
         self.stage, self.consumer, self.kafka, self.clock = stage, consumer, kafka, clock
         self._save_s = save_s
@@ -146,6 +150,10 @@ class ColumnShell:
         self._kept: Any = table(self.member.app, "heard") if hears else None
         self._waiting: dict[int, deque[Any]] = {}  # frames not yet acknowledged, by partition
         self._saver: asyncio.Task[None] | None = None
+        self._signal = (
+            SeriesSignal(stage.name, consumer, registry or CollectorRegistry())
+            if isinstance(consumer, Limited) else None
+        )  # fmt: skip
 
     async def start(self) -> None:
         """Join the group and begin."""
@@ -267,6 +275,8 @@ class ColumnShell:
             try:
                 async with self.member.lock:
                     await self._save_share()
+                    if self._signal is not None:
+                        self._signal.look(time.monotonic())
             except LostError:
                 continue  # a rebalance is under way
             except Exception as error:  # noqa: BLE001 - a saver that breaks must not be lost silently
