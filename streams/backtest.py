@@ -25,6 +25,7 @@ from streams.backtest_csv import SUFFIXES as CSV
 from streams.backtest_csv import read_csv
 from streams.backtest_detector import Choice, Detector, Shipped
 from streams.backtest_labels import bare, is_windows, read_labels
+from streams.backtest_numenta import numenta
 from streams.backtest_page import write_page
 from streams.backtest_parquet import SUFFIX as PARQUET
 from streams.backtest_parquet import read_parquet
@@ -134,6 +135,7 @@ class _Run:
             faults=tuple(self._faults),
             notes=tuple(self._notes),
             quality=quality(tallies) if tallies else None,
+            numenta=numenta([each.judged for each in series if each.judged]),
             found=tuple(each.found() for each in series),
             page=None,
         )
@@ -222,7 +224,8 @@ class _Run:
             raise Rejected(f"{called}: another series has its name already: rename one")
         names = (output.as_posix(), name) if name else (file,)
         spans = self._labels.of(names) if self._labels else None
-        return Series(called, output, spans, traced=self._album.traced)
+        judged = self._labels is not None and self._labels.numenta
+        return Series(called, output, spans, traced=self._album.traced, judged=judged)
 
     def _feed(
         self, detector: Detector, chunk: Chunk, members: list[Series], files: list[Scores]

@@ -32,9 +32,10 @@ class Span(NamedTuple):
 
 
 class Labels:
-    """Windows by series."""
+    """Windows by series; `numenta` if they came in the benchmark's form."""
 
-    def __init__(self, spans: Mapping[str, Iterable[Span]]) -> None:
+    def __init__(self, spans: Mapping[str, Iterable[Span]], *, numenta: bool = False) -> None:
+        self.numenta = numenta
         self._spans = {bare(name): sorted(each) for name, each in spans.items()}
         self._matched: set[str] = set()
 
@@ -76,8 +77,9 @@ def read_labels(path: Path, zone: tzinfo) -> Labels:
     """The labels of a file. Rejected, naming file and line, for what cannot be read."""
     spans: defaultdict[str, list[Span]] = defaultdict(list)
     try:
-        is_json = path.name.endswith((".json", ".json.gz"))
-        rows = _from_json(path, spans) if is_json else _from_csv(path)
+        document = _json(path) if path.name.endswith((".json", ".json.gz")) else None
+        numenta = is_windows(document)
+        rows = _from_csv(path) if document is None else _from_json(path, document, spans)
         for where, series, start, end in rows:
             try:
                 span = Span(_time(start, zone), _time(end, zone))
@@ -88,7 +90,7 @@ def read_labels(path: Path, zone: tzinfo) -> Labels:
             spans[series].append(span)
     except (OSError, EOFError, UnicodeDecodeError, csv.Error, msgspec.DecodeError) as error:
         raise Rejected(f"{path} cannot be read: {error}") from error
-    return Labels(spans)
+    return Labels(spans, numenta=numenta)
 
 
 def is_windows(document: Any) -> bool:
@@ -115,9 +117,12 @@ def _from_csv(path: Path) -> Iterable[Found]:
             yield f"line {reader.line_num}", series, start, end
 
 
-def _from_json(path: Path, spans: defaultdict[str, list[Span]]) -> Iterable[Found]:
+def _json(path: Path) -> Any:
     with text(path, "r") as file:
-        document = msgspec.json.decode(file.read())
+        return msgspec.json.decode(file.read())
+
+
+def _from_json(path: Path, document: Any, spans: defaultdict[str, list[Span]]) -> Iterable[Found]:
     if isinstance(document, list):
         for number, row in enumerate(document, 1):
             if not isinstance(row, dict) or not set(NAMES) <= set(row):

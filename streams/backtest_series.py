@@ -12,6 +12,7 @@ import numpy.typing as npt
 from agents.scorer.kind import Kind
 from streams.backtest_detector import Scored
 from streams.backtest_labels import Span
+from streams.backtest_numenta import Judged
 from streams.backtest_picture import Mark, Trace
 from streams.backtest_quality import Quality, Tally, quality, segments, tally, windows
 from streams.backtest_table import Floats
@@ -39,10 +40,19 @@ class Found(NamedTuple):
 
 
 class Series:
-    """A series, fed in chunks. `spans` is None where no file of labels was given."""
+    """A series, fed in chunks. `spans` is None where no file of labels was given.
+
+    `traced` keeps what a picture needs, `judged` every score for the Numenta benchmark.
+    """
 
     def __init__(
-        self, name: str, output: Path, spans: Sequence[Span] | None, *, traced: bool
+        self,
+        name: str,
+        output: Path,
+        spans: Sequence[Span] | None,
+        *,
+        traced: bool,
+        judged: bool = False,
     ) -> None:
         self.name, self.output = name, output
         self.samples = self.missing = self.alarms = 0
@@ -53,6 +63,8 @@ class Series:
         self.spans: tuple[Span, ...] = tuple(spans or ())
         self.marks: list[Mark] = []
         self.notes: tuple[str, ...] = ()
+        self.judged: Judged | None = None
+        self._judging = judged
         self._from_file = spans is not None
         self._kinds: Counter[int] = Counter()
         self._backward = 0
@@ -108,6 +120,10 @@ class Series:
 
     def _measured(self) -> Tally:
         at, score, alarm = (np.concatenate(part) for part in zip(*self._kept, strict=True))
+        if self._judging:
+            ends = (at.min(), at.max())
+            there = [w for w in self.spans if w.end >= ends[0] and w.start <= ends[1]]
+            self.judged = Judged(at, score, alarm, there)
         if not self.spans and self._label is not None:
             events = segments(np.concatenate(self._label))
             self.spans = tuple(Span(float(at[r].min()), float(at[r].max())) for r in events)

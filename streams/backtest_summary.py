@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import NamedTuple
 
+from streams.backtest_numenta import Numenta
 from streams.backtest_quality import Quality
 from streams.backtest_series import Found
 from streams.commands.terminal import span
@@ -24,6 +25,7 @@ class Summary(NamedTuple):
     faults: tuple[str, ...]  # a line for each file that could not be read
     notes: tuple[str, ...]
     quality: Quality | None  # of the series that have labels; None if none has
+    numenta: tuple[Numenta, ...]  # a profile each, where labels are the benchmark's
     found: tuple[Found, ...]  # the series, most interesting first
     page: str | None  # where the page over all series is
 
@@ -55,6 +57,10 @@ def figures(summary: Summary) -> list[tuple[str, str]]:
         first += [("log lines", f"{summary.lines:,}"), ("templates", f"{summary.templates:,}")]
     if summary.quality is not None:
         first += list(zip(LABELLED, _measured(summary.quality), strict=True))
+    first += [
+        (f"Numenta {each.profile}: best, as alarmed", f"{each.best:.1f} / {each.alarmed:.1f}")
+        for each in summary.numenta
+    ]
     return first
 
 

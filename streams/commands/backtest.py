@@ -26,7 +26,7 @@ event is a labelled window, found if an alarm comes in it, or until 10 rows afte
 at most 20 rows apart are one. A false alarm begins outside of every event. Precision is found /
 (found + false alarms), recall found / events, F1 their harmonic mean, AP the area under precision
 over recall for all thresholds, delay the median time to an event's first alarm. False a day is per
-series.
+series. Labels in the Numenta benchmark's JSON give its score too.
 
 Examples:
 
@@ -166,6 +166,11 @@ def _tell(summary: "Summary", target: Path) -> None:
         show(
             f"{summary.lines} log lines in {summary.logs} files, {summary.templates} templates;"
             f" they are in {target}"
+        )
+    for score in summary.numenta:
+        show(
+            f"Numenta score, {score.profile}: {score.best:.1f} at the best threshold"
+            f" ({score.threshold:.4g}), {score.alarmed:.1f} as alarmed"
         )
     for note in summary.notes:
         show(note)
