@@ -204,7 +204,7 @@ class Correlate:
         for signal in signals:
             if signal.source == "slo":
                 return f"the budget burns: {signal.reason}"
-            if reason := self._by_itself(signal, len(near), now):
+            if reason := self._by_itself(signal, len(near)):
                 return reason
         alarms = [s for s in signals if s.score >= 1]
         if len({s.series for s in alarms}) < self._settings.together or not self._felt(alarms):
@@ -219,16 +219,16 @@ class Correlate:
             return ""
         return f"{len(alarms)} series of related services agree for {lasted:.0f} s"
 
-    def _by_itself(self, signal: Signal, weak: int, now: datetime) -> str:
+    def _by_itself(self, signal: Signal, weak: int) -> str:
         """Why one anomaly is an incident without another; empty when it is not, or not yet."""
         if signal.score < 1:
             return ""
         settings = self._settings
         weight = weigh(signal, settings.support, weak)
         if signal.severity.rank >= settings.alone.rank:
-            lasted = (now - signal.since).total_seconds()
             if not weight.alone:
                 return f"{signal.severity.value} by itself: {signal.reason}"
+            lasted = _lasted(signal)
             if lasted < settings.confirm_s:
                 return ""
             return f"{signal.severity.value} for {lasted:.0f} s: {signal.reason}; {weight.reason}"
@@ -257,6 +257,16 @@ class Correlate:
         return Turn(_or_none(kept))
 
 
+def _lasted(signal: Signal) -> float:
+    """For how long a signal was seen out of its range, seconds; 0 when it is back in it.
+
+    Event time: of a series that is sampled each minute nothing is known in between.
+    """
+    if signal.seen is None or signal.low <= signal.value <= signal.high:
+        return 0.0
+    return (signal.seen - signal.since).total_seconds()
+
+
 def _signal(anomaly: Anomaly) -> Signal:
     cleared = anomaly.change == "cleared"
     return Signal(
@@ -272,6 +282,7 @@ def _signal(anomaly: Anomaly) -> Signal:
         low=anomaly.low,
         high=anomaly.high,
         since=anomaly.since,
+        seen=anomaly.at,
         cleared_at=anomaly.at if cleared else None,
         ending=anomaly.ending,
         reason=anomaly.reason,

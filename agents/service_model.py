@@ -108,8 +108,8 @@ class Opinion:
 
     def rank(self) -> float | None:
         """How unusual the service is now, 0 to 1; None until there is a past to compare with."""
-        if len(self._past) < RANKED:
-            return None
+        if len(self._past) < RANKED or self._past.at(0.0) == self._past.at(1.0):
+            return None  # half-space trees score nothing until their first window is full
         score = self.model.score_one(self._vector())
         return None if score is None else self._past.rank(score)
 

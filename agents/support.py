@@ -19,14 +19,14 @@ class SupportSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     share: float = Field(
-        default=0.3, gt=0, le=1, description="so many of the siblings moved: the anomaly is backed"
+        default=0.2, gt=0, le=1, description="so many of the siblings moved: the anomaly is backed"
     )
     least: int = Field(default=2, ge=1, description="and no fewer siblings than this")
     unusual: float = Field(
         default=0.97, gt=0, le=1, description="service score from which it backs an anomaly, too"
     )
     usual: float = Field(
-        default=0.9, gt=0, le=1, description="service score below which the service is as ever"
+        default=0.97, gt=0, le=1, description="service score below which the service is as ever"
     )
     informative: int = Field(
         default=3, ge=1, description="with fewer siblings, that none of them moved says nothing"

@@ -23,6 +23,9 @@ class Signal(Record):
     low: float
     high: float
     since: datetime
+    seen: datetime | None = Field(
+        default=None, description="event time of what was heard of it last, as of `value`"
+    )
     cleared_at: datetime | None = None
     ending: Literal["", "recovered", "adapted", "ended"] = ""
     reason: str
