@@ -16,8 +16,9 @@ _LABELS = (
     "credential", "authorization", "cookie", "signature", "session_id", "sessionid",
 )  # fmt: skip
 _LABELLED = re.compile(
-    r"((?:passw(?:or)?d|passwd|pwd|passphrase|secret|token|(?:api|access|private)[-_]?key"
-    r"|credentials?|cookie|signature|session_?id|\bpass\b)[\w-]{0,16}\\?[\"']?\s{0,2}[=:]\s{0,2})"
+    r"((?=[pstac])"  # nearly everywhere enough to know that there is none
+    r"(?:passw(?:or)?d|passwd|pwd|passphrase|secret|token|(?:api|access|private)[-_]?key"
+    r"|credentials?|cookie|signature|session_?id|\bpass\b)[\w-]{0,16}+\\?[\"']?\s{0,2}+[=:]\s{0,2})"
     r"(?:\\?\"[^\"\\]*|'[^']*|[^\s\"',;&()\[\]{}<>|]+)",
     re.IGNORECASE,
 )

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from agents.logs.align import accepting
 from agents.logs.skeleton import TOKENS, Skeleton
-from agents.logs.tokens import ANY, MASK, code
+from agents.logs.tokens import ANY, MASK, code, is_state, is_word
 
 Codes = npt.NDArray[np.int64]
 Tokens = tuple[str, ...]
@@ -78,6 +78,40 @@ class _Slots:
         return self._row[max(0, self.count - number) : self.count]
 
 
+class Tail:
+    """Templates that are equal but for the first token, and how many words stand first."""
+
+    __slots__ = ("_firsts", "states", "templates")
+
+    def __init__(self) -> None:
+        self.templates: dict[str, Template] = {}
+        self.states = 0  # of the words, those that name a state
+        self._firsts: dict[str, int] = {}  # word -> templates that begin with it
+
+    @property
+    def words(self) -> int:
+        """How many different words."""
+        return len(self._firsts)
+
+    def add(self, template: Template) -> None:
+        """Take a template in."""
+        self.templates[template.id] = template
+        first = template.tokens[0]
+        if is_word(first):
+            self._firsts[first] = self._firsts.get(first, 0) + 1
+            self.states += self._firsts[first] == 1 and is_state(first)
+
+    def remove(self, template: Template) -> None:
+        """Let a template go."""
+        del self.templates[template.id]
+        first = template.tokens[0]
+        if is_word(first):
+            self._firsts[first] -= 1
+            if not self._firsts[first]:
+                del self._firsts[first]
+                self.states -= is_state(first)
+
+
 class Table:
     """The live templates."""
 
@@ -88,7 +122,7 @@ class Table:
         self._free = list(range(63, -1, -1))
         self._buckets: dict[str, _Slots] = {}
         self._learned: dict[tuple[str, int], _Slots] = {}
-        self._tails: dict[Tokens, dict[str, Template]] = {}
+        self._tails: dict[Tokens, Tail] = {}
         self._by_id: dict[str, Template] = {}
 
     def __len__(self) -> int:
@@ -138,9 +172,9 @@ class Table:
         """Slots of the newest templates with a first token, oldest of them first, int32 [n]."""
         return self._buckets[first].newest(newest)
 
-    def tails(self, template: Template) -> list[Template]:
+    def tail(self, template: Template) -> Tail | None:
         """Templates that are equal but for the first token, this one among them."""
-        return list(self._tails.get(template.tokens[1:], {}).values())
+        return self._tails.get(template.tokens[1:])
 
     def file(self, template: Template) -> None:
         """Take a template in."""
@@ -156,7 +190,7 @@ class Table:
         if ANY in tokens:
             self._learned.setdefault((tokens[0], len(tokens)), _Slots()).append(slot)
         if len(tokens) >= PLAIN:
-            self._tails.setdefault(tokens[1:], {})[template.id] = template
+            self._tails.setdefault(tokens[1:], Tail()).add(template)
 
     def unfile(self, template: Template) -> None:
         """Let a template go."""
@@ -169,8 +203,8 @@ class Table:
             _drop(self._learned, (tokens[0], len(tokens)), slot)
         if len(tokens) >= PLAIN:
             tail = self._tails[tokens[1:]]
-            del tail[template.id]
-            if not tail:
+            tail.remove(template)
+            if not tail.templates:
                 del self._tails[tokens[1:]]
 
     def _coded(self, tokens: Tokens) -> Codes:

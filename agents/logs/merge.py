@@ -6,29 +6,19 @@ constant has to say something.
 """
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from agents.logs.align import CORES, EQUAL, KIND, ONE, TWO, Near, near
+from agents.logs.align import CONTEXT, HOW, KIND, ONE, PREFIX, SLOT, TWO, WORD, near
 from agents.logs.match import Table, Template, Tokens
-from agents.logs.tokens import (
-    ANY,
-    MASK,
-    blend,
-    code,
-    is_state,
-    is_value,
-    is_word,
-    words,
-)
+from agents.logs.tokens import ANY, STATE, blend, code, is_word, words
 
 SCAN = 256  # newest templates of a bucket that a new one is compared with
 MANY = 5  # different words that make a place variable
 MANY_UNSURE = (
     8  # where less speaks for it: one constant word, capitals alone, two places, the first
 )
-CONTEXT = 2  # constant words that what is left needs
 NAMED = frozenset({"user", "username", "account"})  # after these a name is due: two are enough
 MANY_NAMED = 2
 RARE = 4  # a template seen less often may be one of a flood
@@ -43,114 +33,114 @@ class Join(NamedTuple):
     tokens: Tokens
 
 
-class Pair(NamedTuple):
-    """A template beside another: the other, and how they lie."""
-
-    other: Template
-    near: Near
-
-
 def join_of(table: Table, template: Template) -> Join | None:
     """What a template just filed, or just changed, becomes one with; None if with nothing."""
-    slots = table.bucket(template.tokens[0], SCAN)
-    close = near(table.codes, table.lengths, slots, template.slot) if len(slots) > 1 else []
-    pairs = [Pair(next(table.at([found.slot])), found) for found in close]
     rules: tuple[Callable[[], Join | None], ...] = (
-        lambda: _at_first_sight(template, pairs),
-        lambda: _learned(template, [pair for pair in pairs if pair.near.how == ONE]),
-        lambda: _two_places(template, [pair for pair in pairs if pair.near.how == TWO]),
+        lambda: _beside(table, template),
         lambda: _first_place(table, template),
         lambda: _flood(table, template),
     )
     return next((join for rule in rules if (join := rule())), None)
 
 
+def _beside(table: Table, template: Template) -> Join | None:
+    slots = table.bucket(template.tokens[0], SCAN)
+    if len(slots) < 2:  # noqa: PLR2004 - itself
+        return None
+    pairs, at_once = near(table.codes, table.lengths, slots, template.slot)
+    if at_once:
+        return _at_first_sight(table, template, *pairs[-1].tolist())
+    if not len(pairs):
+        return None
+    how = pairs[:, HOW]
+    return _learned(table, template, pairs[how == ONE]) or _two_places(
+        table, template, pairs[how == TWO]
+    )
+
+
 # ---- at first sight
 
 
-def _at_first_sight(template: Template, pairs: Iterable[Pair]) -> Join | None:
-    mine = template.tokens
-    for other, (_, how, prefix, suffix) in pairs:
-        theirs = other.tokens
-        if how == EQUAL:
-            return Join([other, template], blend(mine, theirs))
-        if how not in (ONE, CORES):
-            continue
-        end, their_end = len(mine) - suffix, len(theirs) - suffix
-        x, y = mine[prefix:end], theirs[prefix:their_end]
-        before, after = blend(mine[:prefix], theirs[:prefix]), blend(mine[end:], theirs[their_end:])
-        if not _one_is_a_mask(x, y, after):
-            continue
-        rest = before + after
-        if words(rest) >= CONTEXT + rest.count(ANY):
-            core = (ANY,) if how == ONE else min(x, y, key=len)
-            return Join([other, template], before + core + after)
-    return None
-
-
-def _one_is_a_mask(x: Tokens, y: Tokens, after: Tokens) -> bool:
-    """Whether of two cores one is a mask and the other its value, with or without a label."""
-    if len(x) > len(y):
-        x, y = y, x
-    if len(x) == len(y) == 1:
-        return MASK in (x[0], y[0]) and is_value(y[0] if x[0] == MASK else x[0])
-    if x == (MASK,):
-        return _is_labelled(y)
-    return not x and after[:1] == (MASK,) and _is_labelled((*y, MASK))
-
-
-def _is_labelled(core: Tokens) -> bool:
-    """A word, a separator, a mask, perhaps a closing bracket: `LOCAL(7)`, `popup:9`."""
-    return 3 <= len(core) <= 4 and is_word(core[0]) and core[1] in ":-([{@#" and core[2] == MASK  # noqa: PLR2004
+def _at_first_sight(
+    table: Table, template: Template, slot: int, how: int, prefix: int, suffix: int
+) -> Join:
+    """The mask stands for the value from now on, or ANY for both; the kernel has judged."""
+    (other,) = table.at([slot])
+    mine, theirs = template.tokens, other.tokens
+    end, their_end = len(mine) - suffix, len(theirs) - suffix
+    before, after = blend(mine[:prefix], theirs[:prefix]), blend(mine[end:], theirs[their_end:])
+    core: Tokens = min(mine[prefix:end], theirs[prefix:their_end], key=len)
+    return Join([other, template], before + ((ANY,) if how == ONE else core) + after)
 
 
 # ---- learned
 
 
-def _learned(template: Template, pairs: list[Pair]) -> Join | None:
-    places: dict[int, list[Template]] = {}
-    for other, lies in pairs:
-        places.setdefault(lies.prefix, []).append(other)
-    for place, others in places.items():
-        mine = template.tokens
-        found = {mine[place], *(other.tokens[place] for other in others)}
-        if len(found) >= _needed(mine, place, found) and all(map(is_word, found)):
-            varying = (*mine[:place], ANY, *mine[place + 1 :])
-            return Join([*others, template], blend(varying, *(other.tokens for other in others)))
+def _learned(table: Table, template: Template, pairs: Any) -> Join | None:
+    """One place in which enough different words have been seen.
+
+    There may be hundreds of pairs, so words are counted by their codes.
+    """
+    if not len(pairs):
+        return None
+    row, mine = table.codes[template.slot], template.tokens
+    around = words(mine) - 1  # a word stands in the place itself
+    places: dict[int, list[int]] = {}
+    for i, place in enumerate(pairs[:, PREFIX].tolist()):
+        places.setdefault(place, []).append(i)
+    for place, those in places.items():
+        slots = pairs[those, SLOT]
+        found = {int(row[place]), *table.codes[slots, place].tolist()}
+        least = _least(mine, place, found, around)
+        if len(found) < least:
+            continue
+        others = list(table.at(slots.tolist()))
+        if least == MANY + _states(found) and _capitals(place, template, *others):
+            least = MANY_UNSURE + _states(found)
+        if len(found) < least:
+            continue
+        varying = (*mine[:place], ANY, *mine[place + 1 :])
+        return Join([*others, template], blend(varying, *(other.tokens for other in others)))
     return None
 
 
-def _needed(tokens: Tokens, place: int, found: set[str]) -> float:
+def _least(tokens: Tokens, place: int, found: set[int], around: int) -> float:
     """How many words it takes to make a place variable, states among them included."""
-    around = words(tokens[:place]) + words(tokens[place + 1 :])
-    states = _states(found)
-    if not around or 3 * states > len(found):
+    least = MANY_UNSURE
+    if around >= CONTEXT:
+        least = MANY_NAMED if tokens[place - 1].lower() in NAMED else MANY
+    if len(found) < least or not around or any(word & KIND != WORD for word in found):
         return float("inf")
-    if around >= CONTEXT and tokens[place - 1].lower() in NAMED:
-        return MANY_NAMED + states
-    unsure = around < CONTEXT or all(map(str.isupper, found))
-    return (MANY_UNSURE if unsure else MANY) + states
-
-
-def _states(found: Iterable[str]) -> int:
-    return sum(map(is_state, found))
-
-
-def _varies(found: set[str]) -> bool:
-    """Whether so many different words were seen where less speaks for a variable place."""
     states = _states(found)
-    return len(found) >= MANY_UNSURE and 3 * states <= len(found) and states < len(found)
+    return least + states if 3 * states <= len(found) else float("inf")
 
 
-def _two_places(template: Template, pairs: list[Pair]) -> Join | None:
+def _capitals(place: int, *templates: Template) -> bool:
+    return all(template.tokens[place].isupper() for template in templates)
+
+
+def _states(found: Iterable[int]) -> int:
+    return sum(word & STATE > 0 for word in found)
+
+
+def _varies(found: int, states: int) -> bool:
+    """Whether so many different words were seen where less speaks for a variable place."""
+    return found >= MANY_UNSURE and 3 * states <= found and states < found
+
+
+def _two_places(table: Table, template: Template, pairs: Any) -> Join | None:
     mine = template.tokens
     if len(pairs) < MANY_UNSURE - 1 or words(mine) - 2 < CONTEXT:
         return None
-    places: dict[tuple[int, int], list[Template]] = {}
-    for other, lies in pairs:
-        places.setdefault((lies.prefix, len(mine) - 1 - lies.suffix), []).append(other)
-    for (i, k), others in places.items():
-        if _varies({o.tokens[i] for o in others}) and _varies({o.tokens[k] for o in others}):
+    places: dict[tuple[int, int], list[int]] = {}
+    for slot, _, prefix, suffix in pairs.tolist():
+        places.setdefault((prefix, len(mine) - 1 - suffix), []).append(slot)
+    for (i, k), slots in places.items():
+        if len(slots) < MANY_UNSURE:
+            continue
+        first, last = (set(table.codes[slots, place].tolist()) for place in (i, k))
+        if _varies(len(first), _states(first)) and _varies(len(last), _states(last)):
+            others = list(table.at(slots))
             varying = (*mine[:i], ANY, *mine[i + 1 : k], ANY, *mine[k + 1 :])
             return Join([*others, template], blend(varying, *(o.tokens for o in others)))
     return None
@@ -158,13 +148,10 @@ def _two_places(template: Template, pairs: list[Pair]) -> Join | None:
 
 def _first_place(table: Table, template: Template) -> Join | None:
     """Different words before the same long rest."""
-    rest = template.tokens[1:]
-    alike = table.tails(template)
-    if len(alike) < MANY_UNSURE or words(rest) <= CONTEXT:
+    rest, alike = template.tokens[1:], table.tail(template)
+    if alike is None or not _varies(alike.words, alike.states) or words(rest) <= CONTEXT:
         return None
-    if _varies({other.tokens[0] for other in alike if is_word(other.tokens[0])}):
-        return Join(alike, (ANY, *rest))
-    return None
+    return Join(list(alike.templates.values()), (ANY, *rest))
 
 
 # ---- floods

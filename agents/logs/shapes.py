@@ -7,7 +7,8 @@ in its length: runs are bounded or begin where no run can have begun before.
 import re
 
 _DAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]{0,6}"
-_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}"
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_MONTH = rf"(?:{'|'.join(_MONTHS)})[a-z]{{0,6}}"
 _DATE = re.compile(
     rf"\b(?:{_DAY},? {{1,3}})?(?:{_MONTH} {{1,3}}0|0[ /-]{_MONTH}[ /-]0)\b(?:,? {{1,3}}0)?"
     r"(?:[ :] {0,2}0:0(?::0)?(?:[.,]0)?)?(?: {1,3}[A-Z]{2,4}\b)?(?: {1,3}[+-]?0\b)?"
@@ -23,9 +24,9 @@ _PATH = re.compile(  # a run of punctuation within is bounded, and never given b
     r"(?:\?[^\s\"'<>()]{0,256}[\w%]|[/\\])?"
 )
 _UNIT = r"(?:[KMGTkmgt]i?)?(?:[Bb]ytes?|[Bb])"
-_SIZE = re.compile(
-    rf"<?\b0(?:[.,]0)? ?{_UNIT}\b(?: \(0(?:[.,]0)? ?{_UNIT}\))?"
-    r"|<0 ?(?:[mun]?s|msec|secs?|seconds?|min|minutes?)\b"
+_BYTES = rf"(?:[.,]0)? ?{_UNIT}\b(?: \(0(?:[.,]0)? ?{_UNIT}\))?"
+_SIZE = re.compile(  # either way begins with a character, which is what is searched for
+    rf"<0(?:{_BYTES}| ?(?:[mun]?s|msec|secs?|seconds?|min|minutes?)\b)|0(?<!\w0){_BYTES}"
 )
 
 # A row of dots leads from a label to its value, as in a table of contents.
@@ -58,8 +59,12 @@ def shaped(signature: str) -> str:
         signature = _LEADER.sub(" ... ", signature)
     if "://" in signature:
         signature = _URL.sub("0", signature)
-    if ":" in signature:
-        signature = _HOST_PORT.sub("0", _COLON_HEX.sub("0", signature))
+    if signature.count(":") > 2:  # noqa: PLR2004 - four groups have three between them
+        signature = _COLON_HEX.sub("0", signature)
+    if ":0" in signature:
+        signature = _HOST_PORT.sub("0", signature)
     if "/" in signature or "\\" in signature:
         signature = _PATH.sub("0", signature)
-    return _SIZE.sub("0", _DATE.sub("0", signature))
+    if any(month in signature for month in _MONTHS):
+        signature = _DATE.sub("0", signature)
+    return _SIZE.sub("0", signature)

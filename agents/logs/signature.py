@@ -7,7 +7,8 @@ see the signature alone, which makes that look-up exact.
 
 import re
 
-WIDTH = 1024  # characters that count: room for the tokens that do, however wide their values
+WIDTH = 1024  # characters of a line that count: values may be wide
+LENGTH = 768  # of a signature, where values are not: room for the tokens that count
 
 # IPv4 and IPv6 name a protocol: their digit is no value.
 _NUMBERED = re.compile(r"\b(?![iI][pP][vV][46]\b)[^\W\d]*+\d\w*+")
@@ -15,9 +16,9 @@ substitute = _NUMBERED.sub  # bound once: it runs for every line
 
 
 def signature(line: str) -> str:
-    """The signature of a line, at most WIDTH characters long.
+    """The signature of a line, at most LENGTH characters long.
 
     >>> signature("Took 12.5ms to reach db-7 over IPv4")
     'Took 0.0 to reach db-0 over IPv4'
     """
-    return substitute("0", line[:WIDTH])
+    return substitute("0", line[:WIDTH])[:LENGTH]

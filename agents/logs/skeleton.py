@@ -14,6 +14,7 @@ from agents.logs.tokens import DELIMITERS, MASK, is_value
 
 TOKENS = 64  # that count; lines that differ later alone are one template
 PIECES = 3 * TOKENS  # that are looked at, before runs are one
+BEGINNING = 2 * PIECES  # characters that mostly hold so many, where there are many
 CLOSING = {"(": ")", "[": "]", "{": "}", '"': '"', "'": "'"}
 JOINTS = frozenset(",:-.|")  # between two masks: a list or a compound
 BRACKETS = frozenset(")]}")
@@ -34,71 +35,74 @@ def skeleton(signature: str) -> Skeleton:
     >>> skeleton("Failed login for a@b.c from [0.0.0.0]:0, 0, 0.").tokens
     ('Failed', 'login', 'for', '<*>', 'from', '[', '<*>', ']', ':', '<*>', '.')
     """
-    row = _Row()
-    for piece in _pieces(shaped(bare(signature)))[:PIECES]:
+    if not signature.isascii():  # half a surrogate pair can be neither hashed nor stored
+        signature = signature.encode("utf-8", "replace").decode()
+    tokens: list[str] = []
+    gaps: list[bool] = []
+    for piece in _first_pieces(shaped(bare(signature))):
         gap, token, tail = _read(piece)
         if token in DELIMITERS:
-            row.delimiter(token, gap)
-        elif token == MASK:
-            row.mask(gap)
-        else:
-            row.tokens.append(token)
-            row.gaps.append(gap)
+            _delimiter(tokens, gaps, token, gap)
+        elif token != MASK or _stands_alone(tokens, gaps):
+            tokens.append(token)
+            gaps.append(gap)
         if tail:
-            row.tokens.append(tail)
-            row.gaps.append(False)
-        if len(row.tokens) >= TOKENS:
+            tokens.append(tail)
+            gaps.append(False)
+        if len(tokens) >= TOKENS:
             break
-    return Skeleton(tuple(row.tokens[:TOKENS]) or ("",), tuple(row.gaps[:TOKENS]) or (False,))
+    return Skeleton(tuple(tokens[:TOKENS]) or ("",), tuple(gaps[:TOKENS]) or (False,))
+
+
+def _first_pieces(text: str) -> list[str]:
+    """At most PIECES; of a long text mostly without reading all of it."""
+    pieces = _pieces(text[:BEGINNING])
+    if len(text) > BEGINNING and len(pieces) <= PIECES:  # the last may be a part of one
+        pieces = _pieces(text)
+    return pieces[:PIECES]
 
 
 @lru_cache(maxsize=16_384)
 def _read(piece: str) -> tuple[bool, str, str]:
     """Whether blanks came before; the delimiter, word or MASK; final punctuation apart from it."""
     text = piece.strip()
+    gap = len(text) < len(piece)
+    if text.isalpha():  # most are
+        return gap, MASK if is_name(text) else text, ""
     word = text.rstrip(".!?*") or text
     token = MASK if "0" in word or is_name(word) else word
-    return len(text) < len(piece), token, text[len(word) :]
+    return gap, token, text[len(word) :]
 
 
-class _Row:
-    """Tokens so far, collapsed from left to right."""
+def _stands_alone(tokens: list[str], gaps: list[bool]) -> bool:
+    """Whether a mask that comes next is no part of a run; where it is, its joint goes."""
+    if tokens and tokens[-1] == MASK:
+        return False
+    if len(tokens) > 1 and tokens[-2] == MASK and tokens[-1] in JOINTS:
+        del tokens[-1], gaps[-1]
+        return False
+    return True
 
-    __slots__ = ("gaps", "tokens")
 
-    def __init__(self) -> None:
-        self.tokens: list[str] = []
-        self.gaps: list[bool] = []
+def _delimiter(tokens: list[str], gaps: list[bool], token: str, gap: bool) -> None:  # noqa: FBT001 - positions alone, this runs for each
+    if tokens and CLOSING.get(tokens[-1]) == token and _stands_alone(tokens, gaps):
+        tokens.append(MASK)  # an empty pair holds an empty value
+        gaps.append(False)
+    tokens.append(token)
+    gaps.append(gap)
+    if token not in BRACKETS or len(tokens) < 4:  # noqa: PLR2004 - mask, bracket, mask, bracket
+        return
+    if tokens[-2] == MASK == tokens[-4] and CLOSING.get(tokens[-3]) == token:
+        del tokens[-3:], gaps[-3:]  # a bracketed mask after a mask restates it
+    elif token == "]":  # noqa: S105 - a bracket
+        _enumeration(tokens, gaps)
 
-    def mask(self, gap: bool) -> None:  # noqa: FBT001 - positions alone, this runs for each value
-        tokens = self.tokens
-        if tokens and tokens[-1] == MASK:
-            return
-        if len(tokens) > 1 and tokens[-2] == MASK and tokens[-1] in JOINTS:
-            del tokens[-1], self.gaps[-1]
-            return
-        tokens.append(MASK)
-        self.gaps.append(gap)
 
-    def delimiter(self, token: str, gap: bool) -> None:  # noqa: FBT001 - as above
-        tokens = self.tokens
-        if tokens and CLOSING.get(tokens[-1]) == token:
-            self.mask(gap=False)  # an empty pair holds an empty value
-        tokens.append(token)
-        self.gaps.append(gap)
-        if token not in BRACKETS or len(tokens) < 4:  # noqa: PLR2004 - mask, bracket, mask, bracket
-            return
-        if tokens[-2] == MASK == tokens[-4] and CLOSING.get(tokens[-3]) == token:
-            del tokens[-3:], self.gaps[-3:]  # a bracketed mask after a mask restates it
-        elif token == "]":  # noqa: S105 - a bracket
-            self.enumeration()
-
-    def enumeration(self) -> None:
-        """[a, b, c]: a list of one-word items is one value."""
-        tokens = self.tokens
-        first = last = len(tokens) - 2
-        while first > 1 and tokens[first - 1] == "," and is_value(tokens[first]):
-            first -= 2
-        if 0 < first < last and tokens[first - 1] == "[" and is_value(tokens[first]):
-            tokens[first:-1] = [MASK]
-            self.gaps[first:-1] = [False]
+def _enumeration(tokens: list[str], gaps: list[bool]) -> None:
+    """[a, b, c]: a list of one-word items is one value."""
+    first = last = len(tokens) - 2
+    while first > 1 and tokens[first - 1] == "," and is_value(tokens[first]):
+        first -= 2
+    if 0 < first < last and tokens[first - 1] == "[" and is_value(tokens[first]):
+        tokens[first:-1] = [MASK]
+        gaps[first:-1] = [False]

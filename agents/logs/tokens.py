@@ -13,18 +13,18 @@ ANY = "<+>"
 DELIMITERS = frozenset("=:,;()[]{}<>\"'|")
 
 REST, WORD, MASKED, LEARNED = range(4)  # kinds, the two low bits of a code
+STATE, SEPARATOR = 4, 8  # and the two above: what is known besides
 
 # A word that names a state or an operation is not a value: "link up" and "link down" are two
 # statements, however many such words are seen in one place.
-_STATE = re.compile(
-    r"[a-z](?:ed|ing|ion|able)"
-    r"|true|false|yes|no|on|off|none|null|nil|up|down|in|out|ok|success|fail|failure|error"
-    r"|warn|warning|info|debug|fatal|start|stop|begin|end|enter|exit|open|close|read|write|add"
-    r"|remove|enable|disable|active|inactive|online|offline|local|remote|get|put|post|delete"
-    r"|patch|head|options|connect|trace"
+_STATES = frozenset(
+    "true false yes no on off none null nil up down in out ok success fail failure error"  # noqa: SIM905 - sixty quotes read worse
+    " warn warning info debug fatal start stop begin end enter exit open close read write add"
+    " remove enable disable active inactive online offline local remote get put post delete"
+    " patch head options connect trace".split()
 )
-_ENDING = re.compile(r"[a-z](?:ed|ing|ion|able)$")
-
+_ENDINGS = {"d": "ed", "g": "ing", "n": "ion", "e": "able"}  # by their last letter
+SEPARATORS = ":-([{@#"  # between a label and its value
 
 _letter = re.compile(r"[^\W\d_]").search
 
@@ -36,6 +36,8 @@ def kind(token: str) -> int:
     >>> kind("user"), kind("="), kind("--"), kind(MASK), kind(ANY)
     (1, 0, 0, 2, 3)
     """
+    if token.isalpha():  # most are
+        return WORD
     if token == MASK:
         return MASKED
     if token == ANY:
@@ -45,22 +47,39 @@ def kind(token: str) -> int:
 
 @lru_cache(maxsize=16_384)
 def code(token: str) -> int:
-    """A token as 63 bits: equal for equal tokens, its kind in the two lowest.
+    """A token as 63 bits: equal for equal tokens; in the lowest its kind, STATE and SEPARATOR.
 
     The hash is this process's own, so a code is never stored.
     """
-    return (hash(token) & 0x1FFF_FFFF_FFFF_FFFF) << 2 | kind.__wrapped__(token)
+    if token.isalpha():  # most are, and a stream of new words comes here for each
+        facts = WORD | STATE if _names_a_state(token) else WORD
+    else:
+        facts = kind(token)
+        if facts == WORD:
+            facts |= STATE * _names_a_state(token)
+        elif token in SEPARATORS:
+            facts |= SEPARATOR
+    return (hash(token) & 0x07FF_FFFF_FFFF_FFFF) << 4 | facts
+
+
+def _names_a_state(token: str) -> bool:
+    lower = token.lower()
+    if lower in _STATES:
+        return True
+    ending = _ENDINGS.get(lower[-1:])
+    if ending is None or not lower.endswith(ending):
+        return False
+    return "a" <= lower[: -len(ending)][-1:] <= "z"
 
 
 @lru_cache(maxsize=16_384)
 def is_state(token: str) -> bool:
     """Whether a word names a state or an operation.
 
-    >>> is_state("Connected"), is_state("DOWN"), is_state("checkout")
-    (True, True, False)
+    >>> is_state("Connected"), is_state("DOWN"), is_state("checkout"), is_state("ion")
+    (True, True, False, False)
     """
-    lower = token.lower()
-    return _ENDING.search(lower) is not None or _STATE.fullmatch(lower) is not None
+    return _names_a_state(token)
 
 
 def is_word(token: str) -> bool:

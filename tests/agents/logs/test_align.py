@@ -5,8 +5,8 @@ import random
 import numpy as np
 
 from agents.logs.align import CORES, EQUAL, ONE, TWO, near
-from agents.logs.match import Table, Template, identity
-from agents.logs.tokens import ANY, MASK, is_word, kind
+from agents.logs.match import Table, Tail, Template, identity
+from agents.logs.tokens import ANY, MASK, blend, is_state, is_value, is_word, kind, words
 
 Tokens = tuple[str, ...]
 
@@ -37,23 +37,56 @@ def plainly(a: Tokens, b: Tokens) -> tuple[int, int, int] | None:
     return (CORES, i, j) if min(len(x), len(y)) < 2 and max(len(x), len(y)) < 5 else None
 
 
+def labelled(core: Tokens) -> bool:
+    return 3 <= len(core) <= 4 and is_word(core[0]) and core[1] in ":-([{@#" and core[2] == MASK
+
+
+def at_first_sight(a: Tokens, b: Tokens, lies: tuple[int, int, int]) -> bool:
+    """Whether one has a mask where the other has a value, by the book."""
+    how, i, j = lies
+    if how not in (ONE, CORES):
+        return how == EQUAL
+    x, y = sorted((a[i : len(a) - j], b[i : len(b) - j]), key=len)
+    before, after = blend(a[:i], b[:i]), blend(a[len(a) - j :], b[len(b) - j :])
+    rest = before + after
+    if words(rest) < 2 + rest.count(ANY):
+        return False
+    if len(x) == len(y) == 1:
+        return MASK in (x[0], y[0]) and is_value(y[0] if x[0] == MASK else x[0])
+    if x == (MASK,):
+        return labelled(y)
+    return not x and after[:1] == (MASK,) and labelled((*y, MASK))
+
+
 def some_tokens(draw: random.Random) -> Tokens:
-    return ("go", *draw.choices(("a", "b", ":", MASK, ANY), k=draw.randrange(6)))
+    said = ("a", "b", "failed", ":", "(", ",", MASK, MASK, ANY)
+    return ("go", *draw.choices(said, k=draw.randrange(8)))
 
 
 def test_kernels_agree_with_a_plain_comparison() -> None:
+    """Up to the first that is one with it at first sight: there they stop."""
     draw = random.Random(2)
-    different = list(dict.fromkeys(some_tokens(draw) for _ in range(400)))
+    different = list(dict.fromkeys(some_tokens(draw) for _ in range(600)))
     templates = [Template(identity(t), t, (True,) * len(t), 0) for t in different]
     table = Table.of(templates)
     slots = table.bucket("go", 1000)
     seen = set()
     for mine in templates:
-        found = {n.slot: n[1:] for n in near(table.codes, table.lengths, slots, mine.slot)}
-        expected = {o.slot: plainly(mine.tokens, o.tokens) for o in templates if o is not mine}
-        assert found == {slot: how for slot, how in expected.items() if how is not None}
-        seen |= {how for how, _, _ in found.values()}
-    assert seen == {EQUAL, ONE, TWO, CORES}
+        pairs, at_once = near(table.codes, table.lengths, slots, mine.slot)
+        found = {slot: tuple(lies) for slot, *lies in pairs.tolist()}
+        expected, stopped = {}, False
+        for other in templates:
+            lies = plainly(mine.tokens, other.tokens) if other is not mine else None
+            if lies is None:
+                continue
+            expected[other.slot] = lies
+            stopped = at_first_sight(mine.tokens, other.tokens, lies)
+            seen.add((lies[0], stopped))
+            if stopped:
+                break
+        assert (found, at_once) == (expected, stopped)
+    ways = {(EQUAL, True), (TWO, False)}
+    assert seen == ways | {(how, one) for how in (ONE, CORES) for one in (True, False)}
 
 
 def test_the_template_with_fewest_learned_places_takes_a_line_then_the_oldest() -> None:
@@ -92,3 +125,16 @@ def test_a_table_keeps_its_indexes_over_thousands_of_changes() -> None:
     for template in list(table):
         table.unfile(template)
     assert list(table) == []
+
+
+def test_a_tail_counts_each_word_that_stands_first_once() -> None:
+    """Two templates may begin alike; what is no word does not count."""
+    tail, firsts = Tail(), ["up", "up", "ann", "bob", MASK, "started"]
+    templates = [Template(str(i), (first, "x"), (True, True), 0) for i, first in enumerate(firsts)]
+    for template in templates:
+        tail.add(template)
+    assert (tail.words, tail.states) == (4, 2)
+    for template in templates[:2]:
+        assert is_state(template.tokens[0])
+        tail.remove(template)
+    assert (tail.words, tail.states, len(tail.templates)) == (3, 1, 4)

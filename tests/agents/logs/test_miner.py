@@ -229,3 +229,9 @@ def test_no_secret_is_in_a_state() -> None:
     rows = msgspec.msgpack.decode(zlib.decompress(miner.dump()[5:]))
     assert "login" in rows[2]
     assert not {"correct-horse", "battery", "staple"} & set(rows[2])
+
+
+def test_half_a_surrogate_pair_neither_fails_nor_spoils_the_state() -> None:
+    miner = Miner()
+    (ident,) = miner.feed(["name \ud800 is broken"]).ids
+    assert Miner.load(miner.dump()).template(ident) == "name ? is broken"

@@ -5,7 +5,7 @@ import string
 
 import pytest
 
-from agents.logs.signature import WIDTH, signature
+from agents.logs.signature import LENGTH, signature
 from agents.logs.skeleton import TOKENS, skeleton
 from agents.logs.tokens import ANY, MASK
 
@@ -79,5 +79,5 @@ def test_every_line_gives_bounded_tokens_each_with_its_gap() -> None:
     for line in (*lines, "x" * 1_000_000, "(" * 5000, "a " * 5000, "[a," * 900, "1," * 900):
         found = skeleton(signature(line))
         assert 1 <= len(found.tokens) == len(found.gaps) <= TOKENS
-        assert len(signature(line)) <= WIDTH
+        assert len(signature(line)) <= LENGTH
         assert "0" not in "".join(found.tokens)
