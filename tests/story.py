@@ -104,10 +104,12 @@ class Script:
 
     def signal(self, anomaly: Anomaly) -> Signal:
         """The anomaly as its incident knows it."""
-        names = set(Signal.model_fields) - {"score", "cleared_at", "record"}
+        names = set(Signal.model_fields) - {"score", "seen", "cleared_at", "record"}
         copied = {name: getattr(anomaly, name) for name in names}
         cleared = anomaly.at if anomaly.change == "cleared" else None
-        return Signal(**copied, score=anomaly.raw, cleared_at=cleared, record=anomaly.id)
+        return Signal(
+            **copied, score=anomaly.raw, seen=anomaly.at, cleared_at=cleared, record=anomaly.id
+        )
 
     def incident(self, seconds: float, *anomalies: Anomaly, **changes: Any) -> Incident:
         """The incident after a change."""
