@@ -21,6 +21,7 @@ VERSION = 1
 GAP_MS = 2_000  # of event time: what comes later is no part of a trace
 PARTS = 500  # lines kept of an entry; the rest is counted
 CHARACTERS = 16_384
+FEW = 256  # lines, fewer than which are looked at one by one
 SOURCES = 4_096  # entries open at once; above it the oldest is given out
 
 _FRAME = re.compile(
@@ -35,6 +36,7 @@ _CANDIDATE = (  # all of the next and more, for an engine that looks at a column
     r"^(?:$|[^!-~]|at |Caused by: |Suppressed: |\.\.\. |Traceback |During |The above |goroutine "
     r"|created by |--- End of |[\]})]|\S*(?:Exception|Error|Throwable|Exit|Interrupt))"
 )
+_PACKAGE = re.compile(r"^(?:[\w$]+\.)+(?=[A-Z])")  # of an exception: its own name says what failed
 _may_continue = re.compile(rf"\s*$|{_FRAME.pattern}|{_THROWN.pattern}").match
 
 
@@ -135,7 +137,7 @@ def gist(text: str) -> str:
     Frames are left out: the way to a failure varies, what failed does not.
 
     >>> gist("order failed\njava.io.IOException: x\n\tat a.B\nCaused by: java.net.Refused: y")
-    'order failed | java.net.Refused: y'
+    'order failed | Refused: y'
     """
     head, *body = text.split("\n")
     if not body:
@@ -143,7 +145,7 @@ def gist(text: str) -> str:
     causes = [line.removeprefix("Caused by: ") for line in body if line.startswith("Caused by: ")]
     thrown = [line for line in body if _THROWN.match(line)]
     raised = [line for line in body if "Traceback (most" in text and _RAISED.match(line)]
-    cause = next(iter(causes[-1:] or raised[-1:] or thrown[:1]), "")
+    cause = _PACKAGE.sub("", next(iter(causes[-1:] or raised[-1:] or thrown[:1]), ""))
     if head.startswith("Traceback (most recent"):
         return cause or head
     return f"{head} | {cause}" if cause else head
@@ -192,6 +194,8 @@ def continuing(texts: Sequence[str]) -> list[int]:
     >>> continuing(["order 5 failed", "\tat a.B", "done", ""])
     [1, 3]
     """
+    if len(texts) < FEW:
+        return [place for place, text in enumerate(texts) if _may_continue(text)]
     candidates = pc.match_substring_regex(pa.array(texts, pa.string()), _CANDIDATE)
     places = np.flatnonzero(candidates.to_numpy(zero_copy_only=False)).tolist()
     return [place for place in places if _may_continue(texts[place])]

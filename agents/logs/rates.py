@@ -7,7 +7,7 @@ an hour ends with Prometheus' stale marker. All state is in the Tally and in its
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple, Self
 
@@ -18,7 +18,6 @@ from agents.logs.entries import ERROR, LEVELS, Entries
 from agents.logs.lives import BUCKET_S, EVIDENCE, Said
 from agents.logs.masking import masked
 from agents.logs.miner import Merge
-from agents.logs.rhythm import Rhythm
 from agents.logs.services import Bounds, Moment, Note, Service, Text
 from agents.logs.settings import LogSettings
 from schemas.errors import Rejected
@@ -27,7 +26,8 @@ from schemas.frames import Samples, canonical
 VERSION = 2
 SHIPPED = LogSettings()
 BUCKET_MS = BUCKET_S * 1000
-FILL = 30  # empty buckets in a row that are counted as zeros; then time jumps
+STEP_MS = 10_000  # by which a frame moves the others' time: frames come more often than that
+FILL = 12  # empty buckets between a service's own lines that are counted; then time jumps
 FRESH = 256  # new templates of a service in a bucket that a line is kept of
 WIDTH = 500  # characters of a line that is kept
 LOOK_BACK = 50  # errors of a frame among which those of different templates are found
@@ -44,8 +44,8 @@ class Closed(NamedTuple):
 
 class _Wire(msgspec.Struct):
     version: int
-    next: int
-    tick: int
+    newest: int
+    clock: int
     services: dict[str, Service]
 
 
@@ -53,10 +53,11 @@ class Tally:
     """Counts of templates by service and bucket of time."""
 
     def __init__(self, settings: LogSettings = SHIPPED) -> None:
-        self._next = -1  # the first bucket that is not closed; -1 before the first line
-        self._tick = 0  # buckets closed in which anybody said anything
+        self._newest = -1  # time of the newest line of all, epoch milliseconds; -1 before it
+        self._clock = 0  # by how much it has grown, of jumps STEP_MS alone, milliseconds
         self._services: dict[str, Service] = {}
         self._most = settings.max_templates
+        self._late_ms, self._wait_ms = round(settings.late_s * 1000), round(settings.wait_s * 1000)
         self._bounds = Bounds(
             learn=round(settings.learn_s / BUCKET_S),
             learn_lines=settings.learn_lines,
@@ -66,22 +67,25 @@ class Tally:
         )
 
     def feed(self, entries: Entries, ids: Sequence[str]) -> None:
-        """Count entries under their templates; one that comes late counts in the oldest bucket."""
+        """Count entries under their templates; one that comes late counts in the oldest bucket.
+
+        Late is what its own service has left behind: that services are read one after the
+        other, as after an outage, makes nothing late.
+        """
         if not len(entries):
             return
         buckets = entries.at // BUCKET_MS
-        if self._next < 0:
-            self._next = int(buckets[0])
-        first, span = self._next, max(int(buckets.max()) - self._next, 0) + 1
+        first = int(buckets.min())
+        span = int(buckets.max()) - first + 1
         code = entries.service.astype(np.int64) * len(LEVELS) + entries.rank
-        code = code * span + np.maximum(buckets - first, 0)
+        code = code * span + buckets - first
+        self._hear(entries)
         unknown: set[tuple[int, str]] = set()
         for (packed, ident), count in Counter(zip(code.tolist(), ids, strict=True)).items():
             pair, later = divmod(packed, span)
             of, rank = divmod(pair, len(LEVELS))
-            bucket = first + later
-            service = self._service(entries.services[of], bucket)
-            counts = service.open.setdefault(bucket, {})
+            service = self._services[entries.services[of]]
+            counts = service.open.setdefault(max(first + later, service.next), {})
             key = f"{ident}/{rank}"
             counts[key] = counts.get(key, 0) + count
             if ident not in service.known and ident not in service.fresh:
@@ -93,39 +97,38 @@ class Tally:
     def merge(self, merges: Iterable[Merge]) -> list[tuple[str, int, Note]]:
         """Count under the new id what was counted under the old; what to tell of it."""
         return [
-            (name, max(self._next, 0), note)
+            (name, service.next, note)
             for old, new in merges
             for name, service in self._services.items()
             if (note := service.rename(old, new))
         ]
 
-    def close(self, until: int, text: Text) -> Closed:
-        """Close the buckets that end by `until`, epoch milliseconds."""
+    def close(self, newest: int, text: Text) -> Closed:
+        """Close what is over; `newest` is the time of the newest line, epoch milliseconds.
+
+        A service closes its buckets by its own lines. When it is silent, the others' time counts
+        for it, once they have gone on for a while without it.
+        """
+        if self._newest >= 0:
+            self._clock += min(max(newest - self._newest, 0), STEP_MS)
+        self._newest = max(self._newest, newest)
         rates, closed = _Rates(), Closed({}, [], [])
-        empty = 0
-        while 0 <= self._next < until // BUCKET_MS:
-            judged = any(self._next in service.open for service in self._services.values())
-            empty = 0 if judged else empty + 1
-            if empty > FILL:
-                self._jump(until // BUCKET_MS)
-                continue
-            moment = Moment(self._next, self._tick, judged)
-            for name, service in self._services.items():
-                if service.first > self._next or service.idle():
-                    continue
+        for name, service in self._services.items():
+            own = service.newest - self._late_ms
+            alone = max(self._clock - service.spoke_at - self._wait_ms, 0)
+            own, until = own // BUCKET_MS, (own + alone) // BUCKET_MS
+            for moment in _moments(service, own, until):
                 shown = service.close(moment, self._bounds, name, text)
-                rates.add(name, self._next, shown.rates, shown.ended)
-                closed.notes.extend((name, self._next, note) for note in shown.notes)
+                rates.add(name, moment.bucket, shown.rates, shown.ended)
+                closed.notes.extend((name, moment.bucket, note) for note in shown.notes)
                 closed.said.extend((name, said) for said in shown.said)
-            self._next += 1
-            self._tick += judged
         self._forget()
         closed.samples.update(rates.samples())
         return closed
 
     def dump(self) -> bytes:
         """Everything as bytes with its version."""
-        wire = _Wire(VERSION, self._next, self._tick, self._services)
+        wire = _Wire(VERSION, self._newest, self._clock, self._services)
         return msgspec.msgpack.encode(wire)
 
     @classmethod
@@ -138,19 +141,25 @@ class Tally:
         if wire.version != VERSION:
             raise Rejected(f"a tally of version {wire.version}, this is {VERSION}: delete it")
         tally = cls(settings)
-        tally._next, tally._tick, tally._services = wire.next, wire.tick, wire.services
+        tally._newest, tally._clock, tally._services = wire.newest, wire.clock, wire.services
         return tally
 
     # ---- lines that are kept
 
-    def _service(self, name: str, bucket: int) -> Service:
-        service = self._services.get(name)
-        if service is None:
-            service = Service(bucket, Rhythm(self._tick, self._tick))
-            self._services[name] = service
-        elif bucket < service.first:
-            service.first = bucket
-        return service
+    def _hear(self, entries: Entries) -> None:
+        """Who speaks, and until when."""
+        newest = np.full(len(entries.services), -1, np.int64)
+        np.maximum.at(newest, entries.service, entries.at)
+        for name, at in zip(entries.services, newest.tolist(), strict=True):
+            if at < 0:
+                continue
+            service = self._services.get(name)
+            if service is None:
+                of = entries.services.index(name)
+                bucket = int(entries.at[entries.service == of].min()) // BUCKET_MS
+                service = self._services[name] = Service(bucket, bucket)
+            service.newest = max(service.newest, at)
+            service.spoke_at = self._clock
 
     def _sample(self, entries: Entries, ids: Sequence[str], unknown: set[tuple[int, str]]) -> None:
         """Keep a line, masked, of each template that its service does not know yet."""
@@ -175,9 +184,9 @@ class Tally:
             newest: dict[str, int] = {}
             for place in places[of == code][: -LOOK_BACK - 1 : -1].tolist():
                 newest.setdefault(ids[place], place)
-            if service.noted == self._next and all(ident in errors for ident in newest):
+            if service.noted == service.next and all(ident in errors for ident in newest):
                 continue  # masking costs more than a newer line of the same is worth
-            service.noted = self._next
+            service.noted = service.next
             for ident, place in reversed(list(newest.items())[:EVIDENCE]):
                 errors.pop(ident, None)
                 errors[ident] = shown(entries.text[place])
@@ -185,13 +194,6 @@ class Tally:
                 del errors[next(iter(errors))]
 
     # ---- bounds
-
-    def _jump(self, until: int) -> None:
-        """On to the next bucket with a line: nobody has said anything for long."""
-        self._next = min(
-            (bucket for service in self._services.values() for bucket in service.open),
-            default=until,
-        )
 
     def _forget(self) -> None:
         """Let the half of all templates go that was not seen for longest, if there are too many."""
@@ -203,6 +205,26 @@ class Tally:
             service.known = {i: known for i, known in service.known.items() if known.last > edge}
             if not service.known and service.idle():
                 del self._services[name]
+
+
+def _moments(service: Service, own: int, until: int) -> Iterator[Moment]:
+    """The buckets that close: before `own` by the service's own lines, then by those of others.
+
+    Where it said nothing between two of its own lines it may have been us who were away: that
+    is no silence, and after a while of it time jumps.
+    """
+    empty = 0
+    while service.next < until:
+        spoken = service.next in service.open
+        empty = 0 if spoken else empty + 1
+        if service.idle():
+            service.next = until
+        elif empty > FILL and service.next < own:
+            service.next = min([*service.open, until])
+        else:
+            yield Moment(service.next, service.tick, spoken or service.next >= own)
+            service.next += 1
+            service.tick += 1
 
 
 class _Rates:

@@ -77,18 +77,22 @@ class Bounds(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """A bucket that closes, and how many have before it in which anybody said anything."""
+    """A bucket that closes, and how many of its service have before it."""
 
     bucket: int
     tick: int
-    judged: bool  # whether anybody said anything: else it shows no silence
+    judged: bool  # whether its service or others said anything: else it shows no silence
 
 
 class Service(msgspec.Struct):
     """What is known of a service."""
 
     first: int  # bucket
-    rhythm: Rhythm
+    next: int  # the oldest bucket that is open
+    tick: int = 0  # buckets closed, long gaps left out: what rhythms count in
+    newest: int = 0  # time of its newest line, epoch milliseconds
+    spoke_at: int = 0  # on the partition's clock
+    rhythm: Rhythm = msgspec.field(default_factory=lambda: Rhythm(0, 0))
     lines: int = 0
     known: dict[str, Known] = {}
     series: dict[str, int] = {}  # -> the last bucket with it
@@ -170,7 +174,7 @@ class Service(msgspec.Struct):
         """
         if bucket - self.first < bounds.learn or self.lines < bounds.learn_lines:
             return False
-        if not self.fresh:
+        if not self.fresh or "new" in self.lives:
             return True
         single = sum(1 for known in self.known.values() if known.count == 1)
         return single <= SINGLE * self.lines
@@ -236,7 +240,7 @@ class Service(msgspec.Struct):
         for key in self.series:
             ident = key.partition("/")[0]
             known = self.known.get(ident)
-            if known is None or known.lost:
+            if known is None or known.lost or known.rank >= WARNING:  # no loss
                 continue
             score = silence(known.rhythm, tick)
             if score >= 1:

@@ -9,7 +9,15 @@ class LogSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     late_s: float = Field(
-        default=5.0, ge=0, description="lines so much older than the newest still count in time"
+        default=5.0,
+        ge=0,
+        description="lines so much older than their service's newest still count in time",
+    )
+    wait_s: float = Field(
+        default=120.0,
+        ge=0,
+        description="others of its partition log for so long without a service before its silence"
+        " counts",
     )
     learn_s: float = Field(
         default=600.0, ge=0, description="a service is known for so long before its news count"

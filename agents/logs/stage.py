@@ -124,8 +124,7 @@ class Logs:
         mined = block.miner.feed(entries.gists())
         block.tally.feed(entries, mined.ids)
         notes = block.tally.merge(mined.merges)
-        until = block.newest - round(self.settings.late_s * 1000)
-        closed = block.tally.close(until, lambda ident: _text(block.miner, ident))
+        closed = block.tally.close(block.newest, lambda ident: _text(block.miner, ident))
         told = _Telling(block.miner, self._groups, f"loglines/{partition}/{offset}")
         return [
             *(told.template(*note) for note in (*notes, *closed.notes)),

@@ -44,12 +44,12 @@ JSON = """config is {
 }
 """
 GISTS = [
-    (JAVA, "order 5 failed | java.net.ConnectException: refused"),
-    (PYTHON, "shop.errors.PaymentError: no card"),
+    (JAVA, "order 5 failed | ConnectException: refused"),
+    (PYTHON, "PaymentError: no card"),
     (GO, "panic: runtime error: index out of range [5]"),
     (NET, "Unhandled exception. System.InvalidOperationException: no card"),
     (JSON, "config is {"),
-    ("pay failed\n" + PYTHON, "pay failed | shop.errors.PaymentError: no card"),
+    ("pay failed\n" + PYTHON, "pay failed | PaymentError: no card"),
     ("one line\n", "one line"),
 ]
 
