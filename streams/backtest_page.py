@@ -33,13 +33,13 @@ h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
 .figures div { border: 1px solid #d0d0d0; border-radius: 6px; padding: .45rem .8rem; }
 .figures b { display: block; font-size: 1.25rem; font-variant-numeric: tabular-nums; }
 .faults { border-left: 4px solid #D55E00; padding: .2rem 1rem; background: #fdf3ec; }
-.scroll { overflow-x: auto; }
+.scroll { overflow: auto; max-height: 34rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .88rem; }
 th, td { padding: .22rem .7rem; text-align: right; border-bottom: 1px solid #e4e4e4;
   white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; white-space: normal;
   overflow-wrap: anywhere; min-width: 22rem; }
-thead th { border-bottom: 2px solid #888; }
+thead th { position: sticky; top: 0; background: #fff; box-shadow: inset 0 -2px #888; }
 tr.total td { font-weight: 600; border-bottom: 2px solid #888; }
 figure { margin: 0 0 1.6rem; }
 figcaption { overflow-wrap: anywhere; }
