@@ -46,7 +46,10 @@ class HttpTarget(BaseModel):
     @model_validator(mode="after")
     def _sound(self) -> Self:
         if not BASE.fullmatch(self.base_url):
-            raise ValueError(f"base_url {self.base_url!r:.100} is no plain http(s) address")
+            raise ValueError(  # not repeated: somebody may have put a password into it
+                "base_url is no plain http(s) address like http://shop:8080/admin: "
+                "no user or password, no query, no fragment"
+            )
         if DOTS & set(self.base_url.split("/")):
             raise ValueError("base_url may have no . or .. in its path")
         if self.operations_path is not None:
