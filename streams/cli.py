@@ -40,6 +40,7 @@ COMMANDS = (
     Entry("bridge", "bridge", "Take Prometheus remote write, or scrape targets"),
     Entry("topics", "topics", "Make and list the topics"),
     Entry("tail", "tail", "Watch what travels on a topic"),
+    Entry("templates", "templates", "List what the log lines of services say"),
     Entry(
         "incidents", "incidents", "List incidents, show one from its first anomaly to its report"
     ),

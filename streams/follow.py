@@ -67,7 +67,7 @@ class Follower:
                 "error_cb": self._noted,
             }
         )
-        places = [
+        self._places = places = [
             TopicPartition(name, partition)
             for name in self._names
             for partition in range(cluster.topics[name])
@@ -100,11 +100,41 @@ class Follower:
             self._away = ""
             yield self._seen(message)
 
+    def kept(self) -> Iterator[Seen]:
+        """What is there by now, for a follower from the beginning. Raises Unavailable."""
+        left: dict[tuple[str, int], int] = {}
+        try:
+            for place in self._places:
+                low, high = self._marks(place)
+                if high > low:
+                    left[place.topic, place.partition] = high
+        except KafkaException as error:
+            raise Unavailable(f"Kafka at {self._kafka.brokers}: {error.args[0].str()}") from error
+        while left:
+            came = False
+            for seen in self.records(for_s=PATIENCE_S):
+                came = True
+                where = self._kafka.topic(seen.topic), seen.partition
+                if seen.offset >= left.get(where, 0) - 1:
+                    left.pop(where, None)
+                yield seen
+                if not left:
+                    return
+            if not came:
+                raise Unavailable(
+                    f"Kafka at {self._kafka.brokers} gave nothing for {PATIENCE_S:g} s"
+                )
+
     def _end(self, place: TopicPartition) -> int:
+        return self._marks(place)[1]
+
+    def _marks(self, place: TopicPartition) -> tuple[int, int]:
+        """Offsets of the first record that is there, and of the next one to come."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
-                return int(self._consumer.get_watermark_offsets(place, PATIENCE_S)[1])
+                low, high = self._consumer.get_watermark_offsets(place, PATIENCE_S)
+                return int(low), int(high)
             except KafkaException as error:
                 if error.args[0].code() not in NO_LEADER or time.monotonic() > deadline:
                     raise

@@ -15,6 +15,7 @@ from schemas.operations import DeadLetter, Tick
 from schemas.outcomes import Outcome, Report
 from schemas.plans import Approval, Approved, Decision, Plan, Refusal
 from schemas.results import Rollback, StepResult
+from schemas.templates import Template
 from schemas.verdicts import Bar, Verdict
 
 SHORT = 12  # characters of a hash: enough to name a plan
@@ -66,6 +67,17 @@ def _(event: Anomaly) -> Said:
     return Said(
         f"{event.change}{ending} {event.severity} {event.kind} {event.series}: {event.reason}",
         QUIET if event.change in {"cleared", "weak"} else BY_SEVERITY[event.severity],
+    )
+
+
+@said.register
+def _(event: Template) -> Said:
+    into = f" into {event.into}" if event.into else ""
+    level = f" {event.severity}" if event.severity else ""
+    return Said(
+        f"{event.change} {event.service} {event.template}{into}{level}, {event.count} lines:"
+        f" {event.text}",
+        QUIET if event.change == "counted" else "",
     )
 
 

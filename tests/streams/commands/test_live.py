@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
@@ -20,6 +21,7 @@ from schemas.event import Event
 from schemas.frames import Lines, Samples, write_lines, write_samples
 from schemas.plans import Approval, Approved
 from schemas.results import Rollback
+from schemas.templates import Template
 from schemas.topics import (
     APPROVALS,
     BY_EVENT,
@@ -43,6 +45,7 @@ from tests.streams.commands.conftest import Kept, Sentinel
 
 pytestmark = pytest.mark.broker
 SOON_S = 20.0
+AT = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -125,6 +128,45 @@ def test_frames_are_shown_series_by_series(send: Send, sentinel: Sentinel) -> No
     ]
     found = sentinel("tail", "samples", "--from-beginning", "--count", "1", "--json").out
     assert [json.loads(line)["value"] for line in found.splitlines()] == [[100.0, 300.0], [200.0]]
+
+
+def test_templates_are_listed_as_they_stand(send: Send, sentinel: Sentinel) -> None:
+    def told(change: Any, template: str, count: int, **more: str) -> Template:
+        return Template(
+            id=f"{change}{template}{count}",
+            at=AT,
+            group="g",
+            since=AT,
+            change=change,
+            template=template,
+            count=count,
+            **{"service": "shop", "text": "paid <*>", "severity": "info", **more},
+        )
+
+    say(
+        send,
+        told("seen", "a" * 16, 1, text="paid ann", sample="paid ann"),
+        told("seen", "b" * 16, 1, text="paid bob"),
+        told("seen", "c" * 16, 1, text="lost <*>", severity="error", service="mail"),
+        told("counted", "a" * 16, 4),
+        told("merged", "b" * 16, 5, into="a" * 16),
+        told("counted", "a" * 16, 8),
+    )
+    listed = sentinel("templates")
+    assert listed.status == 0, listed.err
+    shown = listed.out.splitlines()
+    assert [line.split()[:4] for line in shown[1:]] == [
+        ["a" * 16, "shop", "info", "8+"],
+        ["c" * 16, "mail", "error", "1+"],
+    ]
+    assert shown[1].endswith("paid <*>")
+    (mail,) = json.loads(sentinel("templates", "--service", "mail", "--json").out)
+    assert (mail["text"], mail["severity"]) == ("lost <*>", "error")
+    (first, *_) = json.loads(sentinel("templates", "--json").out)
+    assert first["sample"] == "paid ann"
+    assert "no template of stock yet" in sentinel("templates", "--service", "stock").err
+    tailed = sentinel("tail", "templates", "--from-beginning", "--count", "6").out
+    assert f"merged shop {'b' * 16} into {'a' * 16} info, 5 lines: paid <*>" in tailed
 
 
 def test_log_lines_and_raw_records_are_shown_too(send: Send, sentinel: Sentinel) -> None:
