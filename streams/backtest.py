@@ -13,6 +13,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 import msgspec
@@ -123,6 +124,7 @@ class _Run:
         series.sort(key=lambda each: each.interest, reverse=True)
         tallies = [each.tally for each in series if each.tally]
         samples = sum(each.samples for each in series)
+        grouped = [each.accuracy for each in mined if each.accuracy]
         return Summary(
             series=len(series),
             samples=samples,
@@ -131,6 +133,9 @@ class _Run:
             logs=len(mined),
             lines=sum(each.lines for each in mined),
             templates=sum(each.templates for each in mined),
+            grouping=(fmean(g[0] for g in grouped), fmean(g[1] for g in grouped))
+            if grouped
+            else None,
             detector=self._wish.detector.said,
             faults=tuple(self._faults),
             notes=tuple(self._notes),

@@ -21,6 +21,7 @@ class Summary(NamedTuple):
     logs: int
     lines: int
     templates: int
+    grouping: tuple[float, float] | None  # accuracy, mean of labelled files: emitted, merged
     detector: str  # who scored, for a person
     faults: tuple[str, ...]  # a line for each file that could not be read
     notes: tuple[str, ...]
@@ -55,6 +56,9 @@ def figures(summary: Summary) -> list[tuple[str, str]]:
     ]
     if summary.lines:
         first += [("log lines", f"{summary.lines:,}"), ("templates", f"{summary.templates:,}")]
+    if summary.grouping:
+        both = " / ".join(f"{each:.3f}" for each in summary.grouping)
+        first.append(("grouping: emitted, merged", both))
     if summary.quality is not None:
         first += list(zip(LABELLED, _measured(summary.quality), strict=True))
     first += [

@@ -26,7 +26,8 @@ event is a labelled window, found if an alarm comes in it, or until 10 rows afte
 at most 20 rows apart are one. A false alarm begins outside of every event. Precision is found /
 (found + false alarms), recall found / events, F1 their harmonic mean, AP the area under precision
 over recall for all thresholds, delay the median time to an event's first alarm. False a day is per
-series. Labels in the Numenta benchmark's JSON give its score too.
+series. Labels in the Numenta benchmark's JSON give its score too. Log lines with a template_id give
+grouping accuracy, the share of lines whose group is exactly the labelled one.
 
 Examples:
 
@@ -167,6 +168,9 @@ def _tell(summary: "Summary", target: Path) -> None:
             f"{summary.lines} log lines in {summary.logs} files, {summary.templates} templates;"
             f" they are in {target}"
         )
+    if summary.grouping:
+        emitted, merged = summary.grouping
+        show(f"grouping accuracy {emitted:.3f} as emitted, {merged:.3f} after merges")
     for score in summary.numenta:
         show(
             f"Numenta score, {score.profile}: {score.best:.1f} at the best threshold"

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 
@@ -12,6 +13,7 @@ from agents.logs.miner import Miner
 from schemas.errors import Rejected, Unavailable
 from streams import backtest_logs
 from streams.backtest import backtest
+from streams.backtest_logs import Agreement
 from tests.agents.logs.stream import lines
 
 
@@ -64,6 +66,27 @@ def test_files_know_nothing_of_each_other_nor_of_labels(history: Path, found: Pa
     backtest(history, found)
     assert rows(found / "a.jsonl") == rows(found / "b.jsonl")
     assert rows(found / "merged" / "a.jsonl") == rows(found / "merged" / "b.jsonl")
+
+
+def test_grouping_accuracy_is_counted_by_hand() -> None:
+    """Group x is split, y and z are thrown together, w alone is exactly its label's: 2 lines of 6."""
+    agreement = Agreement()
+    labels = [msgspec.Raw(b'"%s"' % letter.encode()) for letter in "xxyzww"]
+    agreement.add(labels[:5], ["a", "b", "c", "c", "d"])
+    agreement.add(labels[5:], ["d"])
+    assert agreement.accuracy(lambda ident: ident) == 2 / 6
+    merged = {"a": "b"}
+    assert agreement.accuracy(lambda ident: merged.get(ident, ident)) == 4 / 6
+
+
+def test_lines_that_are_labelled_are_measured_and_others_not(history: Path, found: Path) -> None:
+    said = ["took 5 ms", "took 6 ms", "disk full"]
+    rows = zip(said, ("E1", "E1", "E2"), strict=True)
+    labelled = b"".join(orjson.dumps({"line": a, "template_id": b}) + b"\n" for a, b in rows)
+    (history / "a.jsonl").write_bytes(labelled)
+    assert backtest(history, found).grouping == (1.0, 1.0)
+    (history / "a.jsonl").write_bytes(labelled + written(["one without"]))
+    assert backtest(history, found).grouping is None
 
 
 def test_chunks_change_nothing(history: Path, found: Path, monkeypatch: pytest.MonkeyPatch) -> None:
