@@ -1,91 +1,81 @@
 """The formats that raw topics may hold, by the names that settings give them.
 
 A format is a function from a batch of records to columns (streams/formats/columns.py). A
-new one is a file here and a line in `FORMATS`.
+new one is a file here and a line in `FORMATS`. Its file is loaded with its first batch, so
+that reading settings does not load what no topic of theirs needs.
+
+What a record does not say of itself stands behind an @ in the name: the unit of its times,
+or what is inside of it.
 """
 
 from collections.abc import Mapping
-from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from streams.formats import (
-    alertmanager,
-    avro,
-    beats,
-    cloudevents,
-    collectd_command,
-    collectd_json,
-    cri,
-    debezium,
-    fluentbit,
-    graphite,
-    influx,
-    json,
-    logstash,
-    openmetrics,
-    otlp_json,
-    otlp_proto,
-    prometheus_avro,
-    prometheus_json,
-    remote_write,
-    robusta,
-    rsyslog,
-    rsyslog_json,
-    syslog,
-    syslog_ng_json,
-    telegraf_json,
-    text,
-    vector,
-)
-from streams.formats.columns import Parser
-from streams.formats.times import UNITS
+from streams.formats.epoch import UNITS
 
-FORMATS: dict[str, Parser] = {
-    "json": json.parse,
-    "remote-write": remote_write.parse,
-    "remote-write-2": remote_write.parse_v2,
-    "otlp-json": otlp_json.parse,
-    "otlp-proto": otlp_proto.parse,
-    "influx": influx.parse,
-    "telegraf-json": telegraf_json.parse,
-    "collectd-json": collectd_json.parse,
-    "collectd-command": collectd_command.parse,
-    "graphite": graphite.parse,
-    "prometheus-json": prometheus_json.parse,
-    "prometheus-avro": prometheus_avro.parse,
-    "openmetrics": openmetrics.parse,
-    "vector": vector.parse,
-    "fluentbit": fluentbit.parse,
-    "beats": beats.parse,
-    "logstash": logstash.parse,
-    "syslog": syslog.parse,
-    "rsyslog": rsyslog.parse,
-    "rsyslog-json": rsyslog_json.parse,
-    "syslog-ng": rsyslog.parse,
-    "syslog-ng-json": syslog_ng_json.parse,
-    "cri": cri.parse,
-    "text": text.parse,
-    "alertmanager": alertmanager.parse,
-    "robusta": robusta.parse,
+if TYPE_CHECKING:
+    from streams.formats.columns import Batch, Parsed, Parser, Reading
+
+
+def _in(file: str, function: str = "parse", **told: Any) -> "Parser":
+    """The parser in a file of this folder, and what it is to be told."""
+
+    def parse(batch: "Batch", reading: "Reading") -> "Parsed":
+        module = import_module(f"streams.formats.{file}")
+        parsed: Parsed = getattr(module, function)(batch, reading, **told)
+        return parsed
+
+    return parse
+
+
+FORMATS: "dict[str, Parser]" = {
+    "json": _in("json"),
+    "remote-write": _in("remote_write"),
+    "remote-write-2": _in("remote_write", "parse_v2"),
+    "otlp-json": _in("otlp_json"),
+    "otlp-proto": _in("otlp_proto"),
+    "influx": _in("influx"),
+    "telegraf-json": _in("telegraf_json"),
+    "collectd-json": _in("collectd_json"),
+    "collectd-command": _in("collectd_command"),
+    "graphite": _in("graphite"),
+    "prometheus-json": _in("prometheus_json"),
+    "prometheus-avro": _in("prometheus_avro"),
+    "openmetrics": _in("openmetrics"),
+    "vector": _in("vector"),
+    "fluentbit": _in("fluentbit"),
+    "beats": _in("beats"),
+    "logstash": _in("logstash"),
+    "syslog": _in("syslog"),
+    "rsyslog": _in("rsyslog"),
+    "rsyslog-json": _in("rsyslog_json"),
+    "syslog-ng": _in("rsyslog"),
+    "syslog-ng-json": _in("syslog_ng_json"),
+    "cri": _in("cri"),
+    "text": _in("text"),
+    "alertmanager": _in("alertmanager"),
+    "robusta": _in("robusta"),
 }
 
 # What is wrapped: our own JSON, or behind an @ any other format
 JSON = (
-    "prometheus-json", "telegraf-json", "collectd-json", "otlp-json", "vector", "fluentbit", "beats",
-    "logstash", "rsyslog-json", "syslog-ng-json",
+    "prometheus-json", "telegraf-json", "collectd-json", "otlp-json", "vector", "fluentbit",
+    "beats", "logstash", "rsyslog-json", "syslog-ng-json",
 )  # fmt: skip
 INNER = {name: parser for name, parser in FORMATS.items() if name != "json"}
 FORMATS |= {
-    "avro": partial(avro.parse, inner=json.parse),
-    "cloudevents": partial(cloudevents.parse, inner=json.parse, ours=True),
-    "debezium": partial(debezium.parse, inner=json.parse),
+    "avro": _in("avro", inner=FORMATS["json"]),
+    "cloudevents": _in("cloudevents", inner=FORMATS["json"], ours=True),
+    "debezium": _in("debezium", inner=FORMATS["json"]),
 }
-FORMATS |= {f"avro@{name}": partial(avro.parse, inner=INNER[name]) for name in JSON}
-FORMATS |= {f"cloudevents@{name}": partial(cloudevents.parse, inner=INNER[name]) for name in INNER}
+FORMATS |= {f"avro@{name}": _in("avro", inner=INNER[name]) for name in JSON}
+FORMATS |= {f"cloudevents@{name}": _in("cloudevents", inner=INNER[name]) for name in INNER}
 
-# Behind an @ what a topic's producer was told, where its records do not say it themselves
-FORMATS |= {"collectd-json@totals": partial(collectd_json.parse, totals=True)}
-FORMATS |= {f"influx@{unit}": partial(influx.parse, unit=unit) for unit in UNITS}
-FORMATS |= {f"telegraf-json@{unit}": partial(telegraf_json.parse, unit=unit) for unit in UNITS}
+# What a topic's producer was told, where its records do not say it themselves
+FORMATS |= {"collectd-json@totals": _in("collectd_json", totals=True)}
+FORMATS |= {f"influx@{unit}": _in("influx", unit=unit) for unit in UNITS}
+FORMATS |= {f"telegraf-json@{unit}": _in("telegraf_json", unit=unit) for unit in UNITS}
 
 MESSAGES = {  # as remote write's content types name them
     "proto=io.prometheus.write.v2.Request": "remote-write-2",

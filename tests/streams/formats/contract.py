@@ -30,6 +30,7 @@ class Golden:
     cuts: int = -1  # how many of its proper prefixes are refused; -1: each
     absurd: tuple[bytes, ...] = ()  # the record with a time that cannot be
     deep: bytes = b""  # the record with something nested DEEP levels
+    stranger: bytes = b""  # a line that is none of the format's, where a record may hold several
 
     @property
     def elements(self) -> int:
@@ -91,6 +92,14 @@ def survives_between(golden: Golden, bad: bytes) -> Parsed:
     assert result.elements - golden.read(bad).elements == 2 * golden.elements
     assert all(reject.record == 1 for reject in result.rejects)
     return result
+
+
+def tells_lines_apart(golden: Golden) -> None:
+    """A line that is wrong costs itself, whatever stands around it."""
+    line = golden.raw.strip()
+    result = golden.read(b"\n".join([line, golden.stranger, line, golden.stranger, line]))
+    assert sum(reject.elements for reject in result.rejects) == 2
+    assert result.elements == 3 * golden.elements + 2
 
 
 def refuses_whole(golden: Golden, bad: bytes, rules: set[str], **limits: object) -> None:

@@ -126,6 +126,7 @@ LOGS = [
     Golden(
         "vector",
         VECTOR_LOG,
+        stranger=b"{}",
         lines=(
             (
                 "my-host.local",
@@ -159,6 +160,7 @@ LOGS = [
     Golden(
         "vector",
         VECTOR_NATIVE,
+        stranger=b"{}",
         cuts=684,
         samples=(
             (f"rt_bucket{{{LE.format('1')}}}", SECOND, 3.0),
@@ -177,6 +179,7 @@ LOGS = [
     Golden(
         "fluentbit",
         FLUENT,
+        stranger=b"{}",
         lines=(("shop", 1_700_000_000_123, "", "hello from out_kafka", '{source="dummy"}'),),
         service="shop",
         absurd=absurd(FLUENT, b"1700000000.123456"),
@@ -202,6 +205,7 @@ LOGS = [
     Golden(
         "beats",
         FILEBEAT,
+        stranger=b"{}",
         lines=(
             (
                 "053dd9dc5419",
@@ -220,6 +224,7 @@ LOGS = [
     Golden(
         "beats",
         METRICBEAT,
+        stranger=b"{}",
         samples=(
             (f"system.cpu.total.pct{H1}", BEAT_AT, 1.2299),
             (f"system.cpu.total.norm.pct{H1}", BEAT_AT, 0.123),
@@ -229,6 +234,7 @@ LOGS = [
     Golden(
         "logstash",
         LOGSTASH,
+        stranger=b"{}",
         lines=(("pay", NOW, "error", "boom", '{app="pay",logger_name="com.shop.Pay"}'),),
         absurd=absurd(LOGSTASH, b'"2026-01-02T03:04:05.678Z"'),
         deep=LOGSTASH.replace(b"40000", NEST),
@@ -261,6 +267,7 @@ LOGS = [
     Golden(
         "rsyslog-json",
         RSYSLOG_JSON,
+        stranger=b"{}",
         lines=(("web01", SYSLOG_AT, "info", FAILED, '{facility="auth",host="web01"}'),),
         absurd=absurd(RSYSLOG_JSON, b'"2024-01-15T10:30:00.123456+00:00"'),
         deep=RSYSLOG_JSON.replace(b'"auth"', NEST),
@@ -273,6 +280,7 @@ LOGS = [
     Golden(
         "syslog-ng-json",
         SYSLOG_NG,
+        stranger=b"{}",
         lines=(
             (
                 "sshd",
@@ -327,6 +335,7 @@ LOGS = [
     Golden(
         "cri",
         CRI,
+        stranger=b"x",
         cuts=153,
         lines=(
             ("shop", CRI_AT, "error", "ERROR other", '{stream="stderr"}'),
@@ -395,6 +404,7 @@ LOGS = [
     Golden(
         "robusta",
         ROBUSTA,
+        stranger=b"7",
         lines=(
             (
                 "web",

@@ -76,6 +76,7 @@ METRICS = [
     Golden(
         "influx",
         INFLUX,
+        stranger=b"up",
         cuts=51,
         samples=(
             (
@@ -94,6 +95,7 @@ METRICS = [
     Golden(
         "influx",
         INFLUX_ODD,
+        stranger=b"up,=1 value=1",
         cuts=86,
         samples=(
             (f"disk_free_n{ODD}", INFLUX_AT, 5.0),
@@ -118,6 +120,7 @@ METRICS = [
     Golden(
         "telegraf-json",
         TELEGRAF,
+        stranger=b"{}",
         cuts=129,
         samples=tuple(
             (f"docker_{name}{RAYNOR}", TELEGRAF_AT, float(value))
@@ -162,6 +165,7 @@ METRICS = [
     Golden(
         "collectd-command",
         PUTVAL_ODD,
+        stranger=b"GETVAL h/p/t",
         cuts=67,
         samples=((f"df_df_complex{MY_HOST}", 1_517_512_718_000, 12.0),),
         skips={"nan": 1},
@@ -170,6 +174,7 @@ METRICS = [
     Golden(
         "graphite",
         b"photon2.load.load.shortterm 0.310000 1517512718\r\n",
+        stranger=b"a b",
         cuts=38,
         samples=(('photon2.load.load.shortterm{service="shop"}', 1_517_512_718_000, 0.31),),
         service="shop",
@@ -185,6 +190,7 @@ METRICS = [
     Golden(
         "prometheus-json",
         ADAPTER,
+        stranger=b"[]",
         samples=(('foo{labelfoo="label-bar",service="shop"}', 0, 456.0),),
         service="shop",
         absurd=absurd(ADAPTER, b'"1970-01-01T00:00:00Z"'),
@@ -194,6 +200,7 @@ METRICS = [
     Golden(
         "openmetrics",
         EXPOSITION,
+        stranger=b"9 9 9 9",
         cuts=216,
         samples=(
             (f'rt_bucket{{{SHOP},le="0.1",service="shop"}}', NOW, 3.0),

@@ -56,6 +56,12 @@ def test_damage_harms_neither_neighbour(golden: Golden) -> None:
         contract.survives_between(golden, bad)
 
 
+@goldens
+def test_one_bad_line_among_good_ones_costs_itself(golden: Golden) -> None:
+    if golden.stranger:
+        contract.tells_lines_apart(golden)
+
+
 @formats
 def test_an_oversize_record_is_one_dead_letter(golden: Golden) -> None:
     contract.refuses_whole(golden, golden.raw[:1] * (2 * MIB), {"too-large"})
