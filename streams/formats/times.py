@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from streams.formats.epoch import LATEST, MICROS, MILLIS, SECONDS
+from streams.formats.epoch import LATEST, MICROS, MILLIS, SECONDS, UNITS
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ColumnReader = Callable[[Sequence[Any], Callable[[int, str], None]], npt.NDArray[np.int64]]
@@ -99,9 +99,6 @@ def _moment(given: str) -> int:
     if moment.tzinfo is None:
         raise ValueError("has no time zone")
     return (moment - EPOCH) // timedelta(milliseconds=1)
-
-
-UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1000, "ns": 1}  # ns
 
 
 def in_unit(unit: str) -> ColumnReader:
