@@ -27,6 +27,7 @@ from agents.share import Said, Share
 from agents.telling import event_of, opened
 from agents.turnings import beaten, looping, overdue
 from agents.watch import Sample, Verdict, step
+from agents.weak import Hint, Weak, hints
 from runbooks.thresholds import Rule
 from schemas.anomalies import Anomaly
 from schemas.errors import Rejected
@@ -53,6 +54,7 @@ class Detect:
         self._opinions: dict[int, Opinions] = {}  # by partition
         self._rolls: dict[int, Roll] = {}  # by partition
         self._clocks: dict[int, float] = {}  # newest time, by partition
+        self._weak = Weak(groups)
         self._breaches = Breaches(
             Rules(rules), groups, update_s=settings.watch.update_s, ended_s=settings.ended_s
         )
@@ -148,6 +150,7 @@ class Detect:
             return []
         said: list[Said] = []
         turnings: list[Turning] = []
+        faint: list[Hint] = []
         before = max(self._clocks.get(partition, NEVER), self.index(partition).clock(offset))
         clock = Clock(samples.at / 1000.0, f"samples/{partition}/{offset}", before)
         now = self._clocks[partition] = clock.after
@@ -169,6 +172,7 @@ class Detect:
             scores = score_rows(block.state, share.rows, share.at, value)
             scores = opinions.scored(share.number, block, share.rows, share.at, value, scores)
             said += self._judged(share, value, scores, clock)
+            faint += hints(share, value, scores)
             said += self._breaches.judged(share, value, clock)
             turnings += beaten(share, clock, before, self.settings.ended_s)
             turnings += looping(share, loops)
@@ -181,7 +185,9 @@ class Detect:
         turnings += overdue(restless, clock, before, self.settings.ended_s)
         said += roll.turn(turnings, index.blocks, offset, clock, opinions.siblings.size)
         index.sweep(now)
-        return opinions.told(index, [one.event for one in sorted(said, key=lambda s: s.order)])
+        in_order = sorted(said, key=lambda one: one.order)
+        told = self._weak.told(in_order, faint, clock.cause)
+        return opinions.told(index, [one.event for one in told])
 
     def _shares(
         self, samples: Samples, index: SeriesIndex, offset: int, now: float

@@ -42,6 +42,7 @@ class Block:
         self.concerns: Concerns | None = None  # which rules its rows have; asked for when needed
         self.clock = -np.inf  # newest time of the frames that it has seen, epoch s
         self.due = np.inf  # no row is late before
+        self.weak_at = np.full(CAPACITY, -np.inf)  # newest weak evidence of a row; not saved
         self.heard = np.zeros(CAPACITY)  # newest time of the last frame with the row, epoch s
         self.included = self.saved = -1
         self.changed = False

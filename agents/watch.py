@@ -35,7 +35,7 @@ class WatchSettings(BaseModel):
         default=400, ge=1, description="samples after which a calm new level is the normal one"
     )
     adapt_s: float = Field(
-        default=172_800.0, gt=0, description="or seconds, on slow series: two days are a pattern"
+        default=604_800.0, gt=0, description="or seconds, on slow series: a week is a pattern"
     )
     shift_samples: int = Field(
         default=12, ge=1, description="samples out of range, in a row, that are a level shift"

@@ -43,7 +43,9 @@ def cut(values: dict[str, list[float]], size: int) -> Iterator[Samples]:
 
 
 def run(detect: Detect, frames: Iterator[Samples], first: int = 0) -> list[Anomaly]:
-    return [a for n, f in enumerate(frames, first) for a in detect.feed(f, 0, n)]
+    """What is said but for weak evidence, which a restart may forget: test_weak.py has it."""
+    said = [a for n, f in enumerate(frames, first) for a in detect.feed(f, 0, n)]
+    return [a for a in said if a.change != "weak"]
 
 
 def new(**settings: object) -> Detect:
@@ -74,7 +76,7 @@ def test_a_frame_that_is_read_twice_is_learned_once() -> None:
     frames = list(cut(story(), 10))
     want = run(once, iter(frames))
     said = [a for n, f in enumerate(frames) for _ in range(2) for a in twice.feed(f, 0, n)]
-    assert said == want
+    assert [a for a in said if a.change != "weak"] == want
     assert once.blocks(0)[0].dump() == twice.blocks(0)[0].dump()
 
 

@@ -20,7 +20,7 @@ from streams.columns import ColumnShell
 from streams.connection import KafkaSettings
 from streams.stage import Stage
 from streams.topics import create
-from tests.streams.counting import clock
+from tests.streams.counting import Witness, clock
 
 STAGE = Stage("detect", (SAMPLES,), (ANOMALIES,), lambda _: detector())
 T0 = 1_767_323_045_000  # ms
@@ -53,8 +53,14 @@ def undisturbed() -> tuple[Detect, set[str]]:
         for partition in range(SERVICES)
         for offset, frame in enumerate(frames(partition))
         for anomaly in whole.feed(frame, partition, offset)
+        if anomaly.change != "weak"  # what a restart may forget
     ]
     return whole, set(said)
+
+
+def strong(witness: Witness) -> set[str]:
+    """The ids of what was said, but for weak evidence, which a restart may forget."""
+    return {event.id for event in witness.events() if getattr(event, "change", "") != "weak"}
 
 
 def made(bootstrap: str, prefix: str) -> KafkaSettings:

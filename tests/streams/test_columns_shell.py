@@ -23,6 +23,7 @@ from tests.streams.framing_world import (
     put_frames,
     running,
     serve,
+    strong,
     undisturbed,
 )
 from tests.streams.kafka_world import put
@@ -81,7 +82,7 @@ def test_after_a_kill_the_state_is_bitwise_as_if_nothing_had_happened(
             assert state(second) == state(whole)
 
     asyncio.run(scene())
-    assert {event.id for event in witness.events()} == ids
+    assert strong(witness) == ids
     assert len(ids) >= 2 * SERVICES
 
 
@@ -133,7 +134,7 @@ def test_workers_join_and_leave_and_say_what_one_would_have_said(
             assert state(first) == state(whole)
 
     asyncio.run(scene())
-    assert {event.id for event in witness.events()} == ids
+    assert strong(witness) == ids
 
 
 def test_what_is_no_frame_is_a_dead_letter_and_holds_nothing_up(kafka: KafkaSettings) -> None:
