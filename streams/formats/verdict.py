@@ -30,8 +30,8 @@ def verdict(error: Exception) -> tuple[str, str]:
             return "too-deep", "nested too deeply"
         case OverflowError():
             return "bad-value", "a number that no 64-bit float can hold"
-    rules = {msgspec.ValidationError: "bad-field", DecodeError: "bad-protobuf"}
-    return rules.get(type(error), "bad-json"), str(error)
+    rules = {msgspec.DecodeError: "bad-json", DecodeError: "bad-protobuf"}
+    return rules.get(type(error), "bad-field"), str(error)
 
 
 def too_many(elements: int, limit: int) -> None:
