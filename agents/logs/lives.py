@@ -18,7 +18,7 @@ from schemas.event import Severity, derive
 BUCKET_S = 10
 EVIDENCE = 5  # lines
 CALM = 30  # buckets without it, after which it has recovered: five minutes
-CALM_SHARE = 6  # the share is that of a minute already
+CALM_SHARE = 2  # the share is that of many lines already
 ADAPT = 360  # buckets after which what lasts is the new normal: an hour
 RECENT = 6  # buckets whose error share is judged: a minute
 BEFORE = 180  # buckets before them that it is held against: half an hour
@@ -113,8 +113,8 @@ def new_templates(
         life.lines = [*life.lines, *(one.line for one in news if one.line)][:EVIDENCE]
         what = "a template" if life.value == 1 else f"{life.value:.0f} templates"
         life.reason = (
-            f"{about.service} says {LEVELS[worst.rank]} with {what} never seen in"
-            f" {about.lines} lines: {_first_line(worst.line)}"
+            f"says {LEVELS[worst.rank]} with {what} never seen in {about.lines} lines:"
+            f" {_first_line(worst.line)}"
         )
     active = bool(news) or any(ident in spoken for ident in life.idents)
     return _next(life, about, active=active, calm=CALM)
@@ -137,7 +137,7 @@ def missing_templates(
         life.idents = [*life.idents, *(one.ident for one in lost)][:IDENTS]
         life.lines = [*life.lines, *(one.text for one in lost)][:EVIDENCE]
         what = "a template" if life.value == 1 else f"{life.value:.0f} templates"
-        life.reason = f"{about.service} no longer says {what} that it said steadily: {lost[0].text}"
+        life.reason = f"no longer says {what} that it said steadily: {lost[0].text}"
     life.idents = [ident for ident in life.idents if ident not in spoken]
     return _next(life, about, active=bool(life.idents), calm=1)
 
@@ -152,8 +152,8 @@ def silent(life: Life | None, quiet: Quiet, about: "About") -> Step:
     if quiet.score >= 1:
         life.score = max(life.score, quiet.score)
         life.reason = (
-            f"{about.service} has said nothing for {quiet.now * BUCKET_S} s, its longest pause"
-            f" was {quiet.before * BUCKET_S:.0f} s"
+            f"has said nothing for {quiet.now * BUCKET_S} s, its longest pause was"
+            f" {quiet.before * BUCKET_S:.0f} s"
         )
     return _next(life, about, active=quiet.score > 0, calm=1)
 
@@ -164,20 +164,21 @@ def error_share(
     """The share of errors in a minute against the half hour before; `past` is by bucket."""
     before, recent = _summed(past[:-RECENT]), _summed(past[-RECENT:])
     verdict = judge(recent, before)
-    if not verdict.fires and life is None:
-        return Step(None)
+    high = life.high if life is not None else min(1.0, FACTOR * bounds(before)[1])
+    active = Counts(*past[-1]).share > high  # a minute remembers what is over
     if life is None:
-        life = about.opened("error share", high=min(1.0, FACTOR * bounds(before)[1]))
+        if not (verdict.fires and active):
+            return Step(None)
+        life = about.opened("error share", high=high)
         life.severity = Severity.medium
     life.value = recent.share
-    if verdict.fires:
+    if verdict.fires and active:
         life.grown = about.bucket
         life.score = max(life.score, verdict.score)
         if recent.share >= 0.5:  # noqa: PLR2004 - half of all that is said
             life.severity = Severity.high
         life.lines = list(evidence)
-        life.reason = f"{about.service}: {verdict.reason}"
-    active = verdict.fires or recent.share > life.high
+        life.reason = verdict.reason
     return _next(life, about, active=active, calm=CALM_SHARE)
 
 

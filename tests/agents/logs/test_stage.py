@@ -14,7 +14,7 @@ from schemas.errors import Rejected
 from schemas.event import Event, Severity
 from schemas.frames import Samples, write_samples
 from schemas.templates import Template
-from tests.agents.logs.lines import Line, frame
+from tests.agents.logs.lines import T0, Line, frame
 from tests.agents.logs.test_masking import JWT
 
 HOUR = 3600
@@ -187,6 +187,8 @@ def test_a_jump_in_the_error_share_is_opened_updated_and_cleared() -> None:
     assert found[0].change == "opened"
     assert {a.change for a in found[1:-1]} == {"updated"}
     assert (found[-1].change, found[-1].ending) == ("cleared", "recovered")
+    over = found[-1].at.timestamp() - (T0 / 1000 + HOUR + 300)
+    assert 20 <= over <= 40  # incidents wait for it
     assert (found[0].at - found[0].since).total_seconds() == 0
     assert found[1].value > found[0].high
     assert (
