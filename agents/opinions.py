@@ -18,6 +18,7 @@ from agents.bars import Bars
 from agents.detect_settings import DetectSettings
 from agents.model_settings import SeriesModel
 from agents.river_calibrated import Calibrated, calibrated
+from agents.river_models import kind_of
 from agents.scorer.block import CAPACITY
 from agents.scorer.kind import Kind
 from agents.scorer.scorer import Scores
@@ -155,7 +156,7 @@ class Opinions:
         for i in mine.tolist():
             model = self._models[int(places[i])]
             decides = model.decides
-            said, evidence = model.step(float(at[i]), float(value[i]))
+            said, evidence = model.step(float(at[i]), float(value[i]), float(scores.raw[i]))
             if decides:
                 emitted[i], raw[i] = said, evidence
                 if said >= 1 and kind[i] == NONE:
@@ -168,12 +169,12 @@ class Opinions:
 
     def _fell(self, place: int, model: Calibrated) -> None:
         """A crash after the model had learned: said once, counted always."""
-        self.faults[model.fallen] += 1
+        self.faults[kind_of(model.fallen)] += 1
         self._modelled[place] = False
         service = self.siblings.services[int(self.siblings.service_of[place])]
         self._note(
             f"detect.models.{service}: {model.fallen}: the vectorised scorer has the series now",
-            f"{service} {model.fallen.partition(': ')[0]}",
+            f"{service} {kind_of(model.fallen)}",
         )
 
     def _by_people(self, places: npt.NDArray[np.int64], at: Floats, scores: Scores) -> Scores:

@@ -3,7 +3,8 @@
 River's detectors score in ranges of their own, so a score says nothing by itself. Here it is
 held against the series' own past scores: it alarms when it is above their quantile, and counts
 1 there and 0 at their median, in a straight line beyond. Until there are enough past scores,
-and for good once the model has crashed after that, the vectorised scorer decides.
+and for good once the model has crashed after that, the vectorised scorer decides; and until
+there are so many that the quantile is not just their largest, it must find evidence, too.
 """
 
 from bisect import bisect_left, bisect_right, insort
@@ -16,6 +17,8 @@ from agents.river_models import Guarded, river_model
 WARM = 100  # scores, before a quantile of them means something
 PAST = 2000  # scores that are remembered
 MOST = 10.0  # of a calibrated score: a flat past makes anything infinitely strange
+BELOW = 0.999  # the most that is no alarm
+SECOND = 0.5  # raw score of the vectorised scorer that is evidence: noise seldom has it
 REST = 30  # samples after an alarm without another, as for the vectorised scorer
 
 
@@ -62,6 +65,7 @@ class Calibrated:
         self.name, self.model = name, model
         self.fallen = ""  # why the vectorised scorer has the series for good
         self._quantile = quantile
+        self._settled = min(1 / (1 - quantile), PAST)  # scores
         self._past = Quantile()
         self._rest = 0
 
@@ -75,8 +79,11 @@ class Calibrated:
         for moment, amount in zip(at, value, strict=True):
             self.step(moment, amount)
 
-    def step(self, at: float, value: float) -> tuple[float, float]:
-        """Score one sample and learn it: what to say (0 at rest) and the evidence; 1 alarms."""
+    def step(self, at: float, value: float, second: float = 1.0) -> tuple[float, float]:
+        """Score one sample and learn it: what to say (0 at rest) and the evidence; 1 alarms.
+
+        `second` is what the vectorised scorer finds.
+        """
         x: dict[str, Any] = {"at": at, "value": value}
         decided, faults = self.decides, self.model.faults.total()
         score = self.model.score_one(x)
@@ -86,6 +93,8 @@ class Calibrated:
                 self.fallen = self.model.last_fault
             return 0.0, 0.0
         raw = self._weighed(score) if decided else 0.0
+        if len(self._past) < self._settled and second < SECOND:
+            raw = min(raw, BELOW)
         self._past.learn(score)
         self._rest = max(self._rest - 1, 0)
         if raw < 1 or self._rest:
@@ -100,7 +109,7 @@ class Calibrated:
         if limit <= middle:  # nearly all scores were alike
             return MOST if score > limit else 0.0
         weight = (score - middle) / (limit - middle)
-        return min(weight, MOST) if score > limit else min(weight, 0.999)
+        return min(weight, MOST) if score > limit else min(weight, BELOW)
 
 
 def calibrated(

@@ -232,6 +232,15 @@ class GuardedVector:
         self.last_fault = f"{type(self.model).__name__}.{method}: {kind}: {message}"
 
 
+def kind_of(fault: str) -> str:
+    """A fault in words without what the model said of it, for counting.
+
+    >>> kind_of("LODA.score_one: ValueError: 3 is no size: 4 is")
+    'LODA.score_one: ValueError'
+    """
+    return ": ".join(fault.split(": ", 2)[:2])
+
+
 def guarded(model: Any) -> Guarded:
     """A River detector or pipeline, guarded; Rejected if it does not score anomalies."""
     kinds = (base.AnomalyDetector, base.SupervisedAnomalyDetector, base.AnomalyFilter)

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from agents.model_settings import ServiceModel
 from agents.river_calibrated import Quantile
-from agents.river_models import GuardedVector, river_vector
+from agents.river_models import GuardedVector, kind_of, river_vector
 from agents.scorer.block import CAPACITY
 from agents.siblings import Siblings
 from schemas.frames import parsed
@@ -89,6 +89,7 @@ class Opinion:
         self._spread = np.zeros(len(names))
         self._buckets = np.zeros(len(names))
         self._past = Quantile()
+        self._first: float | None = None  # score
 
     def put(self, slot: npt.NDArray[np.int64], at: Floats, value: Floats) -> None:
         """Samples of one bucket, in order: of one slot's the last stays."""
@@ -101,15 +102,21 @@ class Opinion:
         fresh = np.isfinite(self._latest)
         vector = self._vector()
         score = self.model.score_one(vector)
-        if score is not None:
+        if score is not None and self._awake(score):
             self._past.learn(score)
         self.model.learn_one(vector)
         self._learn_scale(fresh)
 
+    def _awake(self, score: float) -> bool:
+        """Whether the model says anything yet: many score all alike until a window is full."""
+        if self._first is None:
+            self._first = score
+        return len(self._past) > 0 or score != self._first
+
     def rank(self) -> float | None:
         """How unusual the service is now, 0 to 1; None until there is a past to compare with."""
-        if len(self._past) < RANKED or self._past.at(0.0) == self._past.at(1.0):
-            return None  # half-space trees score nothing until their first window is full
+        if len(self._past) < RANKED:
+            return None
         score = self.model.score_one(self._vector())
         return None if score is None else self._past.rank(score)
 
@@ -181,7 +188,7 @@ class ServiceModels:
                 faults = opinion.model.faults.total()
                 opinion.close()
                 if opinion.model.faults.total() > faults:
-                    self.faults[opinion.model.last_fault] += 1
+                    self.faults[kind_of(opinion.model.last_fault)] += 1
                 if opinion.deserted():
                     self._leave(code)
                     continue

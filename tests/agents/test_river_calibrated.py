@@ -72,6 +72,16 @@ def test_above_the_quantile_of_its_past_is_an_alarm_and_below_is_not() -> None:
     assert said == evidence == pytest.approx((1.5 - 0.5) / (0.99 - 0.5), rel=0.03)
 
 
+def test_while_the_quantile_is_just_the_largest_a_second_voice_is_needed() -> None:
+    model = says()
+    feed(model, ramp(300))
+    assert model.step(0.0, 5.0, 0.4)[0] == 0
+    assert model.step(0.0, 6.0, 0.5)[0] > 1
+    settled = says()
+    feed(settled, ramp(1100))
+    assert settled.step(0.0, 5.0, 0.0)[0] > 1
+
+
 def test_after_an_alarm_it_rests_and_its_evidence_does_not() -> None:
     model = says()
     feed(model, ramp(300))
