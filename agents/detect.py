@@ -5,6 +5,7 @@ whatever is read twice, and an anomaly that is said again has the same id.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
@@ -137,6 +138,15 @@ class Detect:
     def recall(self, partition: int, kept: bytes) -> None:
         """Take the partition's bars up as `hear` gave them. Raises Rejected."""
         self.opinions(partition).bars = Bars.load(kept)
+
+    def models(self) -> dict[str, int]:
+        """How many models of River's there are, of a series and of a service."""
+        every = [opinions.models() for opinions in self._opinions.values()]
+        return {of: sum(each[of] for each in every) for of in ("series", "service")}
+
+    def faults(self) -> Counter[str]:
+        """How often they failed, by kind."""
+        return sum((opinions.failed() for opinions in self._opinions.values()), Counter())
 
     def notes(self) -> list[str]:
         """What an operator should hear of models that fail, once each."""

@@ -98,6 +98,14 @@ class Opinions:
         """A service's bar; whether it is news."""
         return self.bars.hear(bar)
 
+    def models(self) -> dict[str, int]:
+        """How many models there are, by what they look at."""
+        return {"series": len(self._models), "service": len(self.services)}
+
+    def failed(self) -> Counter[str]:
+        """How often they failed, by kind."""
+        return self.faults + self.services.faults
+
     def notes(self) -> list[str]:
         """What an operator should hear, once each."""
         for words in self.services.faults:

@@ -28,6 +28,7 @@ from streams.connection import KafkaSettings
 from streams.deadletters import Record, dead_letter
 from streams.faust_app import decoded, keep, large_table, send, table, topic_of
 from streams.member import LostError, Member
+from streams.model_signal import Modelling, ModelSignal
 from streams.series_signal import Limited, SeriesSignal
 from streams.stage import Stage
 
@@ -89,9 +90,6 @@ class Hearing(Protocol):
     def recall(self, partition: int, kept: bytes) -> None:
         """Take up what was kept; called after `load`. Raises Rejected when it is damaged."""
 
-    def notes(self) -> Sequence[str]:
-        """What an operator should be told, each once."""
-
 
 class _Saved(Mapping[int, bytes]):
     """What is saved of a partition's blocks, by number, out of all that the table holds."""
@@ -150,10 +148,13 @@ class ColumnShell:
         self._kept: Any = table(self.member.app, "heard") if hears else None
         self._waiting: dict[int, deque[Any]] = {}  # frames not yet acknowledged, by partition
         self._saver: asyncio.Task[None] | None = None
+        registry = registry or CollectorRegistry()
         self._signal = (
-            SeriesSignal(stage.name, consumer, registry or CollectorRegistry())
-            if isinstance(consumer, Limited) else None
-        )  # fmt: skip
+            SeriesSignal(stage.name, consumer, registry) if isinstance(consumer, Limited) else None
+        )
+        self._models = (
+            ModelSignal(stage.name, consumer, registry) if isinstance(consumer, Modelling) else None
+        )
 
     async def start(self) -> None:
         """Join the group and begin."""
@@ -236,9 +237,6 @@ class ColumnShell:
             self._waiting[event.message.partition].append(event)
         for partition in {event.message.partition for event in frames}:
             self._acknowledge(partition)
-        if isinstance(self.consumer, Hearing):
-            for note in self.consumer.notes():
-                log.warning("%s: %s", self.stage.name, note)
 
     async def _hear(self, events: list[Any], records: list[Record]) -> None:
         """Events beside the frames: what they leave is in the changelog before all else."""
@@ -277,6 +275,8 @@ class ColumnShell:
                     await self._save_share()
                     if self._signal is not None:
                         self._signal.look(time.monotonic())
+                    if self._models is not None:
+                        self._models.look()
             except LostError:
                 continue  # a rebalance is under way
             except Exception as error:  # noqa: BLE001 - a saver that breaks must not be lost silently
