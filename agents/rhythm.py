@@ -6,6 +6,8 @@ what counts as a series' longest silence includes that its samples may come in b
 those of others. A silence that alarmed makes more allowed for some time: what happens every night
 is soon no news.
 
+What ends with Prometheus' stale marker is not late; any other NaN is no sign of anything.
+
 When the partition itself was silent, its series are not late at its first word: each gets its
 allowance once more.
 """
@@ -28,6 +30,7 @@ RHYTHM = 11
 ROW, IS_LATE, PLACE, AT, HEARD_AT, EVERY, SILENCE = range(7)
 TOLD = 7
 
+STALE = 0x7FF0000000000002  # Prometheus' NaN for "this series has ended"
 KNOWN = 16.0  # samples until there is a rhythm,
 AGE = 300.0  # and seconds: shippers that send what they saw each second send once a minute
 MEMORY = 64.0  # intervals, of mean and deviation
@@ -60,12 +63,14 @@ def _past_due(r: Any, row: Any, now: Any, newest: Any, before: Any, out: Any, n:
 def _beats(
     rhythm: Any, rows: Any, at: Any, value: Any, place: Any, newest: Any, before: Any, out: Any
 ) -> Any:
-    n, due = 0, np.inf
+    n, due, bits = 0, np.inf, value.view(np.int64)
     for i in range(rows.size):
-        if not np.isfinite(value[i]):
-            continue
         row = rows[i]
         r = rhythm[row]
+        if not np.isfinite(value[i]):
+            if bits[i] == STALE:  # it says itself that it ends
+                r[DUE] = 0.0
+            continue
         now = max(newest[place[i] - 1], before) if place[i] > 0 else before
         n = _past_due(r, row, now, newest, before, out, n)
         if r[COUNT] > 0 and at[i] <= r[HEARD]:

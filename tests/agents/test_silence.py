@@ -63,6 +63,18 @@ def test_a_regular_series_is_late_after_four_intervals_and_back_with_its_next_sa
     assert opened.evidence_at[-1] == T0 / 1000 + 490
 
 
+def test_what_says_that_it_ends_is_not_late() -> None:
+    """By Prometheus' stale marker, a NaN of its own."""
+    stale = np.array([0x7FF0000000000002], np.uint64).view(np.float64)
+    code, at = np.zeros(1, np.int32), np.array([T0 + 500_000], np.int64)
+    detect, before = new(), frames(every(CLOCK, 5, 0, 500), every(CPU, 10, 0, 500))
+    assert said(detect, before) == []
+    assert detect.feed(Samples([CPU], code, at, stale), 0, len(before)) == []
+    assert said(detect, frames(every(CLOCK, 5, 505, 2000)), len(before) + 1) == []
+    again = frames(every(CLOCK, 5, 2000, 3000), every(CPU, 10, 2000, 2500))
+    assert [change for change, *_ in lives(said(detect, again, 100))] == ["opened"]
+
+
 def test_what_stays_away_ends_and_is_never_told_again() -> None:
     out = said(new(ended_s=120.0), frames(ON, every(CPU, 10, 0, 500)))
     assert lives(out) == [("opened", 530.0, ""), ("cleared", 650.0, "ended")]
