@@ -17,7 +17,7 @@ class Summary(NamedTuple):
     series: int
     samples: int
     alarms: int
-    microseconds: float  # a sample, scoring alone
+    microseconds: float  # of CPU a sample, scoring alone
     logs: int
     lines: int
     templates: int

@@ -161,7 +161,7 @@ def _tell(summary: "Summary", target: Path) -> None:
             show(f"... and {count(len(body) - shown, 'more series', 'more series')}")
         show(
             f"{summary.series} series, {summary.samples} samples, {summary.alarms} alarms,"
-            f" {summary.microseconds:.1f} us a sample; scores are in {target}"
+            f" {summary.microseconds:.1f} us of CPU a sample; scores are in {target}"
         )
     if summary.logs:
         show(
