@@ -67,6 +67,7 @@ def burns(event: Event) -> bool:
 WHEN: dict[str, Wait] = {
     INTAKE: fed,
     "detect": heard(Anomaly),
+    "logs": heard(Anomaly),  # nothing logs here: that it comes back is all
     "slo": heard(Anomaly, burns),
     "correlate": heard(Incident),
     "forecast": heard(Incident),
@@ -76,6 +77,7 @@ WHEN: dict[str, Wait] = {
     "execute": heard(Approved),  # and then as `held` says
     "verify": heard(StepResult, run_succeeded),
     "explain": heard(Incident),
+    "verdicts": heard(Incident),  # nobody judges here: that it comes back is all
     "store": heard(Incident),
     "audit": heard(Incident),
     CLOCK: heard(StepResult, run_succeeded),
