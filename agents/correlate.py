@@ -137,7 +137,9 @@ class Correlate:
         waiting = group.model_copy(update={"candidates": candidates})
         return self._opened_by(signal, waiting, now) or Turn(waiting)
 
-    def _with_weak(self, group: Group, anomaly: Anomaly, now: datetime) -> Group:
+    def _with_weak(self, group: Group, anomaly: Anomaly, now: datetime) -> Group | None:
+        if anomaly.raw < self._settings.support.weak:  # noise has as much
+            return _or_none(group)
         new = Weak(service=anomaly.service, series=anomaly.series, at=anomaly.at)
         others = (w for w in self._lately(group, now).weak if w.series != new.series)
         return group.model_copy(update={"weak": (*others, new)[-WEAK:]})

@@ -43,7 +43,7 @@ class Siblings:
         self.service_of = np.full(0, -1, np.int32)  # by place
         self._moved_at = np.full(0, -np.inf)
         self._seen_at = np.full(0, -np.inf)
-        self._members: list[list[int]] = []  # places, by service
+        self._members: list[dict[int, None]] = []  # places in order, by service
         self._arrays: dict[int, Ints] = {}  # the same as arrays, where they were asked for
 
     def add(self, number: int, row: int, service: str) -> None:
@@ -53,11 +53,11 @@ class Siblings:
             self._grow(number + 1)
         code = self.codes.setdefault(service, len(self.codes))
         if code == len(self._members):
-            self._members.append([])
+            self._members.append({})
             self.services.append(service)
         self.forget(number, row)
         self.service_of[place] = code
-        self._members[code].append(place)
+        self._members[code][place] = None
         self._arrays.pop(code, None)
 
     def knows(self, place: int) -> bool:
@@ -69,7 +69,7 @@ class Siblings:
         place = number * CAPACITY + row
         code = int(self.service_of[place]) if place < len(self.service_of) else -1
         if code >= 0:
-            self._members[code].remove(place)
+            del self._members[code][place]
             self._arrays.pop(code, None)
             self.service_of[place] = -1
             self._moved_at[place] = self._seen_at[place] = -np.inf
@@ -113,7 +113,7 @@ class Siblings:
         """The places of a service's series, in the order in which they came."""
         found = self._arrays.get(code)
         if found is None:
-            found = self._arrays[code] = np.array(self._members[code], np.int64)
+            found = self._arrays[code] = np.array(list(self._members[code]), np.int64)
         return found
 
     def _grow(self, blocks: int) -> None:

@@ -28,6 +28,9 @@ class SupportSettings(BaseModel):
     usual: float = Field(
         default=0.97, gt=0, le=1, description="service score below which the service is as ever"
     )
+    weak: float = Field(
+        default=0.7, ge=0, description="raw score from which a weak sign nearby is company"
+    )
     informative: int = Field(
         default=3, ge=1, description="with fewer siblings, that none of them moved says nothing"
     )

@@ -217,6 +217,12 @@ def test_it_opens_as_soon_as_siblings_follow() -> None:
     assert out[0].support.startswith("5 of 12 other series of checkout moved")
 
 
+def test_what_noise_has_is_no_company() -> None:
+    weak = anomaly("w", "queue", change="weak", score=0.5, raw=0.5)
+    out, _ = said(weak, anomaly("a", **ALONE), by=PATIENT)
+    assert out == []
+
+
 def test_a_weak_sign_of_a_neighbour_is_company() -> None:
     weak = anomaly("w", "queue", change="weak", score=0.9, raw=0.9)
     out, _ = said(weak, anomaly("a", **ALONE), by=PATIENT)
