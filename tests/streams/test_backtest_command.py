@@ -1,10 +1,12 @@
 """`sentinel backtest` as a person types it."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from schemas.anomalies import Anomaly
 from streams.cli import main
 from tests.agents.scorer.series import flat
 
@@ -105,3 +107,19 @@ def test_help_defines_the_figures(capsys: pytest.CaptureFixture[str]) -> None:
     out = " ".join(capsys.readouterr().out.split())
     assert "A false alarm begins outside of every event." in out
     assert "--labels incidents.csv" in out
+
+
+def test_the_page_on_detection_names_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """Fields of an anomaly, and options of the command."""
+    page = (Path(__file__).parents[2] / "docs" / "detection.md").read_text()
+    table = page.split("## How to read an anomaly")[1].split("\n## ")[0]
+    firsts = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    fields = [name for first in firsts for name in re.findall(r"`(\w+)`", first)]
+    assert len(fields) > 12
+    assert set(fields) <= set(Anomaly.model_fields)
+    assert main(["backtest", "--help"]) == 0
+    offered = set(re.findall(r"--[a-z]+", capsys.readouterr().out))
+    commands = "".join(re.findall(r"```\n(.*?)```", page, re.DOTALL))
+    asked = set(re.findall(r" (--[a-z]+)", commands)) - {"--data"}  # curl's
+    assert asked
+    assert asked <= offered
