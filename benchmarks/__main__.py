@@ -1,6 +1,6 @@
 """Run the benches and write `benchmarks/results.json`: `python -m benchmarks [NAME...]`.
 
-Names are throughput, latency, scorer and logs; all of them by default. Figures of this machine are
+Names are throughput, latency, scorer, logs and opinions; all of them by default. Figures of this machine are
 written beside the results, because ratios travel and rates do not.
 """
 
@@ -15,13 +15,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import latency, logs, scorer, throughput
+from benchmarks import latency, logs, opinions, scorer, throughput
 
 BENCHES: dict[str, Callable[[Callable[[str], None]], dict[str, Any]]] = {
     "throughput": throughput.run,
     "latency": latency.run,
     "scorer": scorer.run,
     "logs": logs.run,
+    "opinions": opinions.run,
 }
 RESULTS = Path(__file__).parent / "results.json"
 
