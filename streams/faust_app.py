@@ -225,7 +225,7 @@ STORES.aliases["scratch"] = f"{__name__}:{ScratchStore.__name__}"
 def large_table(app: Any, name: str) -> Any:
     """A table of large values, which are in a file, with its changelog."""
     return app.Table(
-        name, store="scratch://", recovery_buffer_size=LARGE_BUFFER,
+        name, store="scratch://file", recovery_buffer_size=LARGE_BUFFER,
         key_type=bytes, value_type=bytes, extra_topic_configs=CHANGELOG,
     )  # fmt: skip
 
