@@ -28,7 +28,7 @@ from agents.logs.rhythm import Rhythm, left_out, silence
 
 OTHER = "other"
 SINGLE = 0.01  # of the lines: more templates seen once, and the next new one is no news
-NOTES = 256  # new templates of a service told a bucket; the rest when they come again
+NOTES = 64  # new templates of a service told a bucket; the rest when they come again
 
 Text = Callable[[str], str]  # a template's text by its id
 

@@ -37,6 +37,9 @@ class LogSettings(BaseModel):
         description="templates remembered a partition, counted once a service; above it the half"
         " goes that was not seen for longest",
     )
+    reset_damaged: bool = Field(
+        default=False, description="learn anew what cannot be read, instead of stopping"
+    )
     update_s: float = Field(
         default=30.0, gt=0, description="an open anomaly is said again at most so often"
     )

@@ -100,11 +100,23 @@ class Logs:
             self._blocks[partition] = LogBlock(self.settings)
         return [self._blocks[partition]]
 
-    def load(self, partition: int, saved: Mapping[int, bytes]) -> None:
-        """Take a partition up from its saved block; Rejected when it cannot be read."""
+    def load(self, partition: int, saved: Mapping[int, bytes]) -> list[str]:
+        """Take a partition up from its saved block; what had to begin anew.
+
+        Raises Rejected for a block that cannot be read, unless the settings say to learn anew.
+        """
         self.drop(partition)
-        for number in saved:
-            self._blocks[partition] = LogBlock.load(saved[number], self.settings)
+        try:
+            for number in saved:
+                self._blocks[partition] = LogBlock.load(saved[number], self.settings)
+        except Rejected as error:
+            if self.settings.reset_damaged:
+                return [str(error)]
+            raise Rejected(
+                f"of the log templates of partition {partition}, {error}: run the version that"
+                " wrote it, or set logs.reset_damaged to learn them anew"
+            ) from error
+        return []
 
     def drop(self, partition: int) -> None:
         """Forget a partition that another worker has now."""
