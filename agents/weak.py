@@ -30,7 +30,8 @@ from schemas.frames import parsed, service_of
 LEAST = 0.3  # raw score: measured on injected faults, weaker does not help to find the cause
 EVERY_S = 60.0  # of one series
 AROUND_S = 300.0  # before an anomaly opens and after it is over
-MOST = 64  # of a group: in the minutes before, and in any minute while it lasts
+BEFORE = 32  # of a group: the newest of the minutes before
+MOST = 64  # of a group in any minute while it lasts
 
 
 class Hint(NamedTuple):
@@ -54,7 +55,7 @@ class _Group:
     def __init__(self) -> None:
         self.open: set[str] = set()
         self.until = -np.inf  # the last one was open until, and some minutes
-        self.before: deque[Hint] = deque(maxlen=MOST)
+        self.before: deque[Hint] = deque(maxlen=BEFORE)
         self.minute, self.said = -1.0, 0
 
 

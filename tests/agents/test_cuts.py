@@ -1,0 +1,74 @@
+"""Everything that detect can say, of one story, cut into frames in any way: the same, in order."""
+
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.detect import Detect
+from agents.detect_settings import DetectSettings
+from runbooks.thresholds import Rule
+from schemas.frames import Samples, canonical
+
+T0 = 1_767_323_040_000  # ms
+NAMES = [
+    canonical(m, {"service": s}) for s in ("web", "queue") for m in ("cpu", "depth", "jobs_total")
+]
+RULES = [
+    Rule.model_validate({"id": "cpu-high", "when": "cpu > 150 for 30s", "clear": "130 for 20s"})
+]
+LENGTH = 130  # samples of a series, 5 s apart
+
+Moves = list[tuple[int, int, int, str]]  # series, first sample, how many, what happens
+MOVES = st.lists(
+    st.tuples(
+        st.integers(0, len(NAMES) - 1), st.integers(62, 120), st.integers(1, 60),
+        st.sampled_from(["up", "silent", "missing", "again"]),
+    ),
+    max_size=6,
+)  # fmt: skip
+
+
+def story(moves: Moves) -> Samples:
+    """Six series of two services that are quiet but for the moves."""
+    value = np.random.default_rng(5).normal(100, 2, (LENGTH, len(NAMES)))
+    spoken = np.ones(value.shape, np.bool_)
+    for series, first, count, _ in (m for m in moves if m[3] == "up"):
+        value[first : first + count, series] += 80
+    counters = [n for n, name in enumerate(NAMES) if "_total" in name]
+    value[:, counters] = np.cumsum(value[:, counters], axis=0)
+    for series, first, count, what in moves:
+        part = slice(first, first + count)
+        if what == "silent":
+            spoken[part, series] = False
+        elif what == "missing":
+            value[part, series] = np.nan
+        elif what == "again" and series in counters:
+            for row in range(first, min(first + count, LENGTH), 9):
+                value[row:, series] -= value[row, series] - 1
+    at = T0 + 5000 * np.arange(LENGTH)[:, None] + np.arange(len(NAMES)) * 100
+    code = np.broadcast_to(np.arange(len(NAMES), dtype=np.int32), value.shape)
+    return Samples(NAMES, code[spoken], at[spoken].astype(np.int64), value[spoken])
+
+
+def said(whole: Samples, cuts: list[int]) -> list[tuple[str, str, str, float]]:
+    """Id, change, reason and score of all events, in order."""
+    detect = Detect(DetectSettings(ended_s=100.0), {"web": "shop", "queue": "shop"}, RULES)
+    edges = [0, *sorted(cuts), len(whole)]
+    out: list[tuple[str, str, str, float]] = []
+    for offset, (first, last) in enumerate(pairwise(edges)):
+        part = slice(first, last)
+        frame = Samples(whole.names, whole.code[part], whole.at[part], whole.value[part])
+        out += [(a.id, a.change, a.reason, a.score) for a in detect.feed(frame, 0, offset)]
+    return out
+
+
+@settings(max_examples=40, deadline=None)
+@given(moves=MOVES, data=st.data())
+def test_however_frames_are_cut_the_same_is_said_in_the_same_order(
+    moves: Moves, data: st.DataObject
+) -> None:
+    whole = story(moves)
+    cuts = data.draw(st.lists(st.integers(0, len(whole)), max_size=12))
+    assert said(whole, cuts) == said(whole, list(range(0, len(whole), 50)))
