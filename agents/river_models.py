@@ -84,10 +84,7 @@ class SurpriseScorer(base.AnomalyDetector):  # type: ignore[misc] # river is not
         sample = self._sample(x)
         if sample is None:
             return 0.0
-        copy = BlockState(1)
-        copy.claim()
-        copy.floats[:] = self._block.floats
-        copy.profiles[:] = self._block.profiles
+        copy = self._block.copy()
         return float(self._chosen(score_rows(copy, [self._row], [sample.at], [sample.value]))[0])
 
     def learn_one(self, x: dict[Any, Any]) -> None:

@@ -10,12 +10,21 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from agents.scorer.state import PROFILE_WIDTH, STATE_VERSION, WIDTH
+from agents.scorer.state import (
+    BYTES,
+    COUNTS_AT,
+    END,
+    SINGLES_AT,
+    STATE_VERSION,
+    Counts,
+    Floats,
+    Singles,
+)
 from schemas.errors import Rejected
 
-CAPACITY = 256  # rows: 0.8 MiB, a changelog message once compressed
+CAPACITY = 256  # rows: 0.5 MiB, a changelog message once compressed
 
-_HEAD = struct.Struct("<4sHHHII")  # mark, version, widths, capacity, rows taken
+_HEAD = struct.Struct("<4sHHII")  # mark, version, bytes a row, capacity, rows taken
 _MARK = b"SNTB"
 _CHECK = struct.Struct("<I")
 
@@ -23,13 +32,12 @@ _CHECK = struct.Struct("<I")
 class BlockState:
     """State of up to `capacity` series.
 
-    `floats` is float64 [capacity, WIDTH] and `profiles` float32 [capacity, PROFILE_WIDTH], as
-    state.py lays them out; a row that is not `taken` is all zeros.
+    `memory` is uint8 [capacity, BYTES], as state.py lays it out; `floats`, `singles` and `counts`
+    are its parts by type. A row that is not `taken` is all zeros.
     """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
-        self.floats = np.zeros((capacity, WIDTH))
-        self.profiles = np.zeros((capacity, PROFILE_WIDTH), np.float32)
+        self.memory: Counts = np.zeros((capacity, BYTES), np.uint8)
         self.taken = np.zeros(capacity, np.bool_)
 
     def __len__(self) -> int:
@@ -40,6 +48,28 @@ class BlockState:
     def capacity(self) -> int:
         """Rows there is room for."""
         return len(self.taken)
+
+    @property
+    def floats(self) -> Floats:
+        """What is float64, [capacity, WIDTH]."""
+        return self.memory[:, :SINGLES_AT].view(np.float64)
+
+    @property
+    def singles(self) -> Singles:
+        """What is float32, [capacity, SINGLE_WIDTH]."""
+        return self.memory[:, SINGLES_AT:COUNTS_AT].view(np.float32)
+
+    @property
+    def counts(self) -> Counts:
+        """What is counted in bytes, [capacity, COUNT_WIDTH]."""
+        return self.memory[:, COUNTS_AT:END]
+
+    def copy(self) -> Self:
+        """A block that goes its own way from here."""
+        other = type(self)(self.capacity)
+        other.memory[:] = self.memory
+        other.taken[:] = self.taken
+        return other
 
     def claim(self) -> int:
         """Take the lowest free row, for a series without history; Rejected when full."""
@@ -52,8 +82,7 @@ class BlockState:
     def release(self, row: int) -> None:
         """Give a row back and forget its series; releasing a free row changes nothing."""
         self.taken[row] = False
-        self.floats[row] = 0.0
-        self.profiles[row] = 0.0
+        self.memory[row] = 0
 
     def check(self, rows: npt.NDArray[np.int32]) -> None:
         """Rejected unless every one of `rows` is taken: the kernel trusts them."""
@@ -67,10 +96,9 @@ class BlockState:
         rows = np.flatnonzero(self.taken)
         body = b"".join(
             (
-                _HEAD.pack(_MARK, STATE_VERSION, WIDTH, PROFILE_WIDTH, self.capacity, len(rows)),
+                _HEAD.pack(_MARK, STATE_VERSION, BYTES, self.capacity, len(rows)),
                 rows.astype("<u4").tobytes(),
-                self.floats[rows].astype("<f8").tobytes(),
-                self.profiles[rows].astype("<f4").tobytes(),
+                self.memory[rows].tobytes(),
             )
         )
         return body + _CHECK.pack(zlib.crc32(body))
@@ -81,8 +109,8 @@ class BlockState:
         if len(data) < _HEAD.size + _CHECK.size or data[:4] != _MARK:
             raise Rejected("these bytes are no block of scorer states")
         body, (check,) = memoryview(data)[: -_CHECK.size], _CHECK.unpack(data[-_CHECK.size :])
-        _, version, width, profile_width, capacity, count = _HEAD.unpack_from(body)
-        if (version, width, profile_width) != (STATE_VERSION, WIDTH, PROFILE_WIDTH):
+        _, version, width, capacity, count = _HEAD.unpack_from(body)
+        if (version, width) != (STATE_VERSION, BYTES):
             raise Rejected(
                 f"the block was written by version {version} of the scorer's state and this is "
                 f"version {STATE_VERSION}: delete it, and the series are learned anew"
@@ -91,11 +119,7 @@ class BlockState:
             raise Rejected("a block of scorer states is damaged: its checksum does not match")
         block = cls(capacity)
         rows = np.frombuffer(body, "<u4", count, _HEAD.size)
-        floats_at = _HEAD.size + 4 * count
-        profiles_at = floats_at + 8 * count * WIDTH
-        floats = np.frombuffer(body, "<f8", count * WIDTH, floats_at)
-        profiles = np.frombuffer(body, "<f4", count * PROFILE_WIDTH, profiles_at)
+        memory = np.frombuffer(body, np.uint8, count * BYTES, _HEAD.size + 4 * count)
         block.taken[rows] = True
-        block.floats[rows] = floats.reshape(count, WIDTH)
-        block.profiles[rows] = profiles.reshape(count, PROFILE_WIDTH)
+        block.memory[rows] = memory.reshape(count, BYTES)
         return block

@@ -11,7 +11,7 @@ from agents.scorer.domains import SETTLE
 from agents.scorer.jit import compiled
 from agents.scorer.profiles import DAY, DAY_MEAN, DAY_SEEN, hour_of
 from agents.scorer.sample import Sample
-from agents.scorer.state import OFFSET, Floats, Singles
+from agents.scorer.state import OFFSET, Counts, Floats, Singles
 
 X_MEAN_30, X_MEAN_4 = OFFSET["x_mean_30"], OFFSET["x_mean_4"]
 Y_MEAN_30, Y_MEAN_12, Y_MEAN_400 = OFFSET["y_mean_30"], OFFSET["y_mean_12"], OFFSET["y_mean_400"]
@@ -42,7 +42,7 @@ def toward(s: Floats, field: int, rate: float, value: float) -> float:
 
 
 @compiled
-def residuals(s: Floats, w: Singles, sample: Sample) -> tuple[Eight, Eight]:
+def residuals(s: Floats, w: Singles, c: Counts, sample: Sample) -> tuple[Eight, Eight]:
     """Return the eight residuals and how many samples each has seen before; learn the sample.
 
     A long mean is taken before the sample and a short one after it. A residual that does not
@@ -68,7 +68,7 @@ def residuals(s: Floats, w: Singles, sample: Sample) -> tuple[Eight, Eight]:
 
     from_hour, from_hour_4, season_seen = 0.0, 0.0, NEVER
     hour = hour_of(sample.at, DAY)
-    if w[DAY_SEEN + hour] >= 1.0:
+    if c[DAY_SEEN + hour]:
         from_hour = x - w[DAY_MEAN + hour]
         from_hour_4 = toward(s, SEASON_MEAN_4, SEASON_RATE, from_hour)
         season_seen = s[SEASON_SAMPLES]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from agents.scorer.ahead import AHEAD, fetch
 from agents.scorer.block import BlockState
 from agents.scorer.domains import count_floor, learn_domains, start_domains
 from agents.scorer.interval import interval, learn_gap
@@ -22,7 +23,15 @@ from agents.scorer.records import BIN, GATE, MARGIN, records
 from agents.scorer.residuals import X_MEAN_30, residuals, start_means
 from agents.scorer.rest import ALARM, emit
 from agents.scorer.sample import Sample
-from agents.scorer.state import OFFSET, RESIDUALS, Floats, Singles
+from agents.scorer.state import (
+    COUNTS_AT,
+    OFFSET,
+    RESIDUALS,
+    SINGLES_AT,
+    Counts,
+    Floats,
+    Singles,
+)
 from agents.scorer.surprise import SEASONAL, surprise, threshold
 from schemas.errors import Rejected
 
@@ -86,7 +95,7 @@ def _verdict(surprised: float, leader: float, which: int, novelty: float, statis
 
 
 @compiled
-def _score(s: Floats, w: Singles, at: float, value: float) -> Row:
+def _score(s: Floats, w: Singles, c: Counts, at: float, value: float) -> Row:
     """Score one sample and learn it. A missing value or an impossible time changes nothing."""
     t, floor = s[SAMPLES], count_floor(s)
     centre, sides = s[X_MEAN_30], norm_cubes(s, 0, floor)
@@ -104,12 +113,12 @@ def _score(s: Floats, w: Singles, at: float, value: float) -> Row:
     dt = interval(s)
     limit = threshold(dt)
     y, floor, floor_y = learn_domains(s, t, x)
-    learn_profiles(s, w, at, x)
+    learn_profiles(s, w, c, at, x)
     sample = Sample(t, at, x, y, dt, floor, floor_y)
-    u, seen = residuals(s, w, sample)
+    u, seen = residuals(s, w, c, sample)
     agreed, largest, leader, which = surprise(s, u, seen, sample)
     surprised = agreed / limit
-    novelty, statistic, tail = records(s, w, sample)
+    novelty, statistic, tail = records(s, w, c, sample)
     gate = largest if dt < NATIVE else max(largest, tail)
     novelty = novelty / MARGIN * min(gate / GATE, 1.0)
     raw, kind, direction, named = _verdict(surprised, leader, which, novelty, statistic)
@@ -130,8 +139,7 @@ def _kernel() -> Any:
     sources = SOURCES
 
     def frame(
-        floats: Floats,
-        profiles: Singles,
+        memory: Counts,
         rows: npt.NDArray[np.int32],
         at: Floats,
         value: Floats,
@@ -139,9 +147,15 @@ def _kernel() -> Any:
     ) -> int:
         emitted, raw, low, high, direction, kind, named = scores
         for i in range(rows.size):
-            row = rows[i]
+            if i + AHEAD < rows.size:
+                fetch(memory[rows[i + AHEAD]], at[i + AHEAD])
+            row = memory[rows[i]]
             emitted[i], raw[i], low[i], high[i], direction[i], kind[i], named[i] = _score(
-                floats[row], profiles[row], at[i], value[i]
+                row[:SINGLES_AT].view(np.float64),
+                row[SINGLES_AT:COUNTS_AT].view(np.float32),
+                row[COUNTS_AT:],
+                at[i],
+                value[i],
             )
         return sources  # named here so that it is in the key of the cache: see jit.py
 
@@ -175,7 +189,7 @@ def score_rows(
         np.empty(n, np.int8),
         np.empty(n, np.int8),
     )
-    _kernel()(state.floats, state.profiles, r, t, v, scores)
+    _kernel()(state.memory, r, t, v, scores)
     return scores
 
 

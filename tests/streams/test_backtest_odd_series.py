@@ -126,7 +126,7 @@ def test_the_scorer_scores_it(odd: Odd) -> None:
         assert np.isfinite(part).all()
         assert (part >= 0).all()
     assert np.isfinite(block.floats).all()
-    assert np.isfinite(block.profiles).all()
+    assert np.isfinite(block.singles).all()
     assert block.to_bytes() == again.to_bytes()
     if odd.told:
         assert scores.emitted[-1] >= 1

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.scorer.block import BlockState
-from agents.scorer.state import PROFILE_WIDTH, WIDTH
+from agents.scorer.state import BYTES, SINGLE_WIDTH, WIDTH
 from schemas.errors import Rejected
 
 
@@ -16,11 +16,11 @@ def test_a_row_that_was_given_back_is_taken_again_and_empty() -> None:
     block = BlockState(3)
     rows = [block.claim() for _ in range(3)]
     block.floats[rows[1]] = 7.0
-    block.profiles[rows[1]] = 7.0
+    block.singles[rows[1]] = 7.0
+    block.counts[rows[1]] = 7
     block.release(rows[1])
     assert block.claim() == rows[1]
-    assert not block.floats[rows[1]].any()
-    assert not block.profiles[rows[1]].any()
+    assert not block.memory[rows[1]].any()
 
 
 def test_a_full_block_refuses_another_series() -> None:
@@ -42,20 +42,31 @@ def test_bytes_come_back_bit_by_bit(taken: set[int], numbers: list[float]) -> No
         block.claim()
     for row in range(8):
         block.floats[row] = np.resize(numbers, WIDTH)
-        block.profiles[row] = np.resize(np.array(numbers).view(np.float32), PROFILE_WIDTH)
+        block.singles[row] = np.resize(np.array(numbers).view(np.float32), SINGLE_WIDTH)
+        block.counts[row] = row
     for row in set(range(8)) - taken:
         block.release(row)
     copy = BlockState.from_bytes(block.to_bytes())
-    assert copy.floats.tobytes() == block.floats.tobytes()
-    assert copy.profiles.tobytes() == block.profiles.tobytes()
+    assert copy.memory.tobytes() == block.memory.tobytes()
     assert copy.taken.tolist() == block.taken.tolist()
     assert len(copy) == len(taken)
+
+
+def test_a_copy_goes_its_own_way() -> None:
+    block = BlockState(2)
+    row = block.claim()
+    block.floats[row] = 1.0
+    copy = block.copy()
+    copy.floats[row] = 2.0
+    copy.claim()
+    assert (block.floats[row] == 1.0).all()
+    assert (len(block), len(copy)) == (1, 2)
 
 
 def test_only_taken_rows_are_written() -> None:
     block = BlockState(256)
     block.claim()
-    assert len(block.to_bytes()) < 3400
+    assert len(block.to_bytes()) < BYTES + 50
 
 
 def test_another_version_is_refused_with_what_to_do() -> None:

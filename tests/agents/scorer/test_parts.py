@@ -10,7 +10,7 @@ from agents.scorer.interval import LAST_AT, interval, learn_gap
 from agents.scorer.norms import norm_cubes, tail_ratio
 from agents.scorer.profiles import DAY, DAY_MEAN, DAY_SEEN, WEEK, hour_of, learn_profiles
 from agents.scorer.rest import emit
-from agents.scorer.state import PROFILE_WIDTH, WIDTH
+from agents.scorer.state import COUNT_WIDTH, SINGLE_WIDTH, WIDTH
 from agents.scorer.surprise import threshold
 from tests.agents.scorer.series import noise
 
@@ -95,12 +95,21 @@ def test_an_hour_is_always_one_of_its_day_and_week(at: float) -> None:
 
 
 def test_an_hour_enters_its_profile_when_it_has_ended(row: np.ndarray) -> None:
-    profile = np.zeros(PROFILE_WIDTH, np.float32)
+    profile, hours = np.zeros(SINGLE_WIDTH, np.float32), np.zeros(COUNT_WIDTH, np.uint8)
     for minute in range(60):
-        learn_profiles(row, profile, 60.0 * minute, float(minute))
-    assert profile[DAY_SEEN] == 0
-    learn_profiles(row, profile, 3600.0, 5.0)
-    assert (profile[DAY_SEEN], profile[DAY_MEAN]) == (1, 29.5)
+        learn_profiles(row, profile, hours, 60.0 * minute, float(minute))
+    assert hours[DAY_SEEN] == 0
+    learn_profiles(row, profile, hours, 3600.0, 5.0)
+    assert (hours[DAY_SEEN], profile[DAY_MEAN]) == (1, 29.5)
+
+
+def test_more_hours_than_a_byte_counts_are_as_good_as_the_most_it_does(row: np.ndarray) -> None:
+    profile, hours = np.zeros(SINGLE_WIDTH, np.float32), np.zeros(COUNT_WIDTH, np.uint8)
+    for day in range(300):
+        learn_profiles(row, profile, hours, 86400.0 * day, 5.0)
+        learn_profiles(row, profile, hours, 86400.0 * day + 3600.0, 9.0)
+    assert hours[DAY_SEEN] == 255
+    assert profile[DAY_MEAN] == pytest.approx(5.0)
 
 
 # ---- tail norms

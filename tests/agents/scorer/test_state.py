@@ -4,11 +4,18 @@ import pytest
 
 from agents.scorer.records import BY_WEEK
 from agents.scorer.state import (
+    BYTES,
+    COUNT_FIELDS,
+    COUNT_OFFSET,
+    COUNT_WIDTH,
+    COUNTS_AT,
+    END,
     FIELDS,
     OFFSET,
-    PROFILE_FIELDS,
-    PROFILE_OFFSET,
-    PROFILE_WIDTH,
+    SINGLE_FIELDS,
+    SINGLE_OFFSET,
+    SINGLE_WIDTH,
+    SINGLES_AT,
     STATISTICS,
     WIDTH,
 )
@@ -16,7 +23,11 @@ from agents.scorer.state import (
 
 @pytest.mark.parametrize(
     ("fields", "offset", "width"),
-    [(FIELDS, OFFSET, WIDTH), (PROFILE_FIELDS, PROFILE_OFFSET, PROFILE_WIDTH)],
+    [
+        (FIELDS, OFFSET, WIDTH),
+        (SINGLE_FIELDS, SINGLE_OFFSET, SINGLE_WIDTH),
+        (COUNT_FIELDS, COUNT_OFFSET, COUNT_WIDTH),
+    ],
 )
 def test_every_number_of_a_row_belongs_to_one_field(
     fields: tuple[tuple[str, int, str], ...], offset: dict[str, int], width: int
@@ -26,8 +37,15 @@ def test_every_number_of_a_row_belongs_to_one_field(
     assert len(offset) == len(fields)
 
 
-def test_a_series_takes_no_more_than_three_kibibytes_and_a_fifth() -> None:
-    assert WIDTH * 8 + PROFILE_WIDTH * 4 <= 3.2 * 1024
+def test_a_series_takes_no_more_than_two_kibibytes_and_a_tenth() -> None:
+    """Each part begins where the one before ends, and the next row where a float64 may."""
+    assert (SINGLES_AT, COUNTS_AT, END) == (
+        8 * WIDTH,
+        8 * WIDTH + 4 * SINGLE_WIDTH,
+        8 * WIDTH + 4 * SINGLE_WIDTH + COUNT_WIDTH,
+    )
+    assert END <= BYTES <= 2.1 * 1024
+    assert BYTES % 8 == 0
 
 
 def test_the_fast_norms_lie_behind_the_slow_ones() -> None:
