@@ -2,13 +2,14 @@
 # ruff: noqa: PLC0415 - heavy imports are paid by the command that needs them, not by --help
 
 import sys
+from collections.abc import Sequence
 from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from streams.commands.terminal import Json, as_json, rows, say, show
+from streams.commands.terminal import Json, as_json, console, rows, say, show
 
 if TYPE_CHECKING:
     from streams.backtest_detector import Choice
@@ -150,13 +151,31 @@ def _yaml(text: str, option: str) -> Any:
         raise typer.BadParameter(f"{text!r}: {said}", param_hint=option) from error
 
 
+def _fitting(
+    head: Sequence[str], body: Sequence[Sequence[str]]
+) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """The columns for which a terminal is wide enough; elsewhere, and with --json, all."""
+    out = console()
+    if not out.is_terminal:
+        return head, body
+    widths = {column[0]: max(map(len, column)) for column in zip(head, *body, strict=True)}
+    dropped: set[str] = set()
+    for name in ("samples", "highest", "kinds", "AP", "alarms", "F1", "found", "delay"):
+        left = [width + 2 for column, width in widths.items() if column not in dropped]
+        if sum(left) <= out.width:
+            break
+        dropped.add(name)
+    kept = [i for i, name in enumerate(head) if name not in dropped]
+    return [head[i] for i in kept], [[row[i] for i in kept] for row in body]
+
+
 def _tell(summary: "Summary", target: Path) -> None:
     from streams.backtest_summary import count, table
 
     if summary.series:
         head, body = table(summary)
         shown = SHOWN + (summary.quality is not None)
-        rows(head, body[:shown])
+        rows(*_fitting(head, body[:shown]))
         if len(body) > shown:
             show(f"... and {count(len(body) - shown, 'more series', 'more series')}")
         show(

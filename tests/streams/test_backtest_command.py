@@ -5,9 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from schemas.anomalies import Anomaly
+from streams.backtest_summary import LABELLED, PLAIN
 from streams.cli import main
+from streams.commands import backtest as command
 from tests.agents.scorer.series import flat
 
 
@@ -41,6 +44,26 @@ def test_a_person_gets_a_table_and_pictures(capsys: pytest.CaptureFixture[str]) 
     assert rest[-1] == "pictures: out/index.html"
     assert Path("out/pictures/a.png").exists()
     assert said.err == ""
+
+
+@pytest.mark.parametrize(
+    ("width", "left_out"),
+    [(200, set()), (80, {"samples", "highest", "AP"}), (20, {"samples", "AP", "delay"})],
+)
+def test_a_narrow_terminal_gets_what_matters_most(
+    width: int, left_out: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never a figure broken over two lines; names, events, false alarms to the last."""
+    head = ("series", *PLAIN[1:], *LABELLED)
+    body = [tuple("0.123" for _ in head)]
+    terminal = Console(force_terminal=True, width=width)
+    monkeypatch.setattr(command, "console", lambda: terminal)
+    kept, rows = command._fitting(head, body)
+    assert not left_out & set(kept)
+    assert {"series", "events", "false", "precision", "recall"} <= set(kept)
+    assert len(rows[0]) == len(kept)
+    if width == 200:
+        assert (list(kept), rows) == (list(head), [list(row) for row in body])
 
 
 def test_a_program_gets_everything(capsys: pytest.CaptureFixture[str]) -> None:
