@@ -163,7 +163,7 @@ class _Rows:
             whole.service[chosen],
             whole.at[chosen],
             whole.rank[chosen],
-            [text[place] for place in chosen.tolist()],
+            list(map(text.__getitem__, chosen.tolist())),
         )
 
 
