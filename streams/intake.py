@@ -12,7 +12,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -76,7 +76,7 @@ class Intake:
         to write to does not exist.
         """
         settings = self._settings
-        warm_up(self._reading)
+        warm_up(self._reading, {source.format for source in self._sources.values()})
         with ExactlyOnce(
             self._kafka,
             group=STAGE,
@@ -191,15 +191,18 @@ def batch_of(records: Sequence[Any], service: str, now: int) -> Batch:
     )
 
 
-def warm_up(reading: Reading) -> None:
+def warm_up(reading: Reading, formats: Collection[str] = ()) -> None:
     """Read and frame one sample: the first time takes a second or two of imports.
 
     Three times: then its series, its bytes and what reads them without Python are known.
+    Each of `formats` reads an empty record, which loads it, and compiles what it compiles.
     Better before the group gives us partitions than with records waiting.
     """
     event = b'{"service":"-","metric":"-","at":"2026-01-01T00:00:00Z","value":0}'
     at = np.array([1_767_225_600_000], np.int64)
     scratch = Reading(reading.limits, SeriesIndex(reading.limits))
+    for name in formats:
+        FORMATS[name](Batch([b""], at, at), scratch)
     for _ in range(3):
         parsed = FORMATS["json"](Batch([event], at, at), scratch)
     list(sample_frames(parsed.samples, scratch.series, 1, 1))

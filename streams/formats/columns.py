@@ -45,6 +45,15 @@ class Reading(NamedTuple):
     schemas: Schemas = NoSchemas()
 
 
+class Scanned(NamedTuple):
+    """Samples that were read without rows: series, epoch ms, value, and of what."""
+
+    code: npt.NDArray[np.int64]
+    at: Milliseconds
+    value: npt.NDArray[np.float64]
+    origin: npt.NDArray[np.int64]
+
+
 class SampleColumns(NamedTuple):
     """Samples in the order in which they came; `code` is the series' number in the index."""
 
@@ -193,7 +202,7 @@ def settled(
     line_at: Milliseconds,
     batch: Batch,
     reading: Reading,
-    met: Met | None = None,
+    met: Met | Scanned | None = None,
 ) -> Parsed:
     """The columns of a batch: times checked, numbers counted out, refusals merged.
 
@@ -205,12 +214,13 @@ def settled(
     added = _flags(rows.increments, len(code))
     if met is not None:
         there = np.flatnonzero(met.code >= 0)
-        order = _in_order(there, origin)
+        came = met.origin if isinstance(met, Scanned) else there
+        order = _in_order(came, origin)
         code = np.concatenate([met.code[there], code])[order]
         sample_at = np.concatenate([met.at[there], sample_at])[order]
         value = np.concatenate([met.value[there], value])[order]
         added = np.concatenate([np.zeros(len(there), np.bool_), added])[order]
-        origin = np.concatenate([there, origin])[order]
+        origin = np.concatenate([came, origin])[order]
     keep = timely(sample_at, origin, batch, rows, limits)
     keep = finite(value, keep, rows.skips)
     if not keep.all():

@@ -9,26 +9,38 @@ the rules of a metric.
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 
-from streams.formats.columns import Batch, Parsed, Reading
+from streams.formats.columns import Batch, Parsed, Reading, Rows
 from streams.formats.limits import Refused
 from streams.formats.otlp import TIMES, Walk, texts_of
-from streams.formats.record import Record, read_each
+from streams.formats.record import Record, finished
+from streams.formats.wire import METRICS, known_series
 
 VARINT, FIXED64, DELIMITED, FIXED32 = 0, 1, 2, 5  # wire types
 FIXED = {FIXED64: 8, FIXED32: 4}
 NAME = 1  # of a metric; a log record has its time there
 RESOURCES, SCOPES, INNER = 1, 2, 2  # the fields on the way to a metric or a log record
 MORE = 0x80  # of a varint's byte
+NS = 1_000_000  # in a ms
 
 
 def parse(batch: Batch, reading: Reading) -> Parsed:
     """Read a batch of records."""
-    return read_each(batch, reading, _request, space="otlp", times=TIMES)
+    limits, rows, space = reading.limits, Rows(), ("otlp", batch.service)
+    plain = [raw if len(raw) <= limits.record_bytes else b"" for raw in batch.values]
+    known = known_series(reading.series, METRICS, batch.service)
+    scanned, read = known.read(plain, limits.elements)
+    for index in np.flatnonzero(~read).tolist():
+        start = len(rows.code)
+        Record(index, batch, reading, rows, space).read(batch.values[index], _request)
+        at = [given // NS for given in rows.at[start:]]
+        known.learn(plain[index], rows.code[start:], at, rows.value[start:])
+    return finished(rows, batch, reading, TIMES, scanned)
 
 
 def _request(record: Record, raw: bytes) -> None:

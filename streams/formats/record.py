@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.frames import canonical
-from streams.formats.columns import ELEMENT, Batch, Parsed, Reading, Rows, settled
+from streams.formats.columns import ELEMENT, Batch, Parsed, Reading, Rows, Scanned, settled
 from streams.formats.limits import Limits, Refused
 from streams.formats.series import checked, service_of
 from streams.formats.times import ColumnReader, epoch_ms
@@ -202,7 +202,18 @@ def read_each(
     rows = Rows()
     for index, raw in enumerate(batch.values):
         Record(index, batch, reading, rows, (space, batch.service)).read(raw, read)
+    return finished(rows, batch, reading, times)
+
+
+def finished(
+    rows: Rows,
+    batch: Batch,
+    reading: Reading,
+    times: ColumnReader,
+    scanned: Scanned | None = None,
+) -> Parsed:
+    """The columns of what records were read to, and of samples that were read without rows."""
     at = times(rows.at, lambda i, why: rows.refuse(rows.origin[i], "bad-time", why))
     line_at = times(rows.line_at, lambda i, why: rows.refuse(rows.line_origin[i], "bad-time", why))
     value: npt.NDArray[np.float64] = np.array(rows.value, np.float64)
-    return settled(rows, at, value, line_at, batch, reading)
+    return settled(rows, at, value, line_at, batch, reading, scanned)

@@ -18,23 +18,38 @@ import cramjam
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from streams.formats.columns import ELEMENT, Batch, Parsed, Reading, Rows, settled
+from streams.formats.columns import ELEMENT, Batch, Parsed, Reading, Rows
 from streams.formats.limits import Limits, Refused
 from streams.formats.proto.remote_write_v1_pb2 import Label, WriteRequest
 from streams.formats.proto.remote_write_v2_pb2 import Request
+from streams.formats.record import finished
 from streams.formats.times import epoch_ms
+from streams.formats.wire import WRITE, known_series
 
 METRIC = "__name__"
 
 
 def parse(batch: Batch, reading: Reading) -> Parsed:
     """Read a batch of records of version 1."""
-    return _parse(batch, reading, _version_1)
+    rows, limits = Rows(), reading.limits
+    messages = _unpacked(batch, rows, limits)
+    known = known_series(reading.series, WRITE, batch.service)
+    scanned, read = known.read([message or b"" for message in messages], limits.elements)
+    for index in np.flatnonzero(~read).tolist():
+        message, start = messages[index], len(rows.code)
+        if message is not None:
+            _read(_version_1, Walk(index, batch, reading, rows), message)
+            known.learn(message, rows.code[start:], rows.at[start:], rows.value[start:])
+    return finished(rows, batch, reading, epoch_ms, scanned)
 
 
 def parse_v2(batch: Batch, reading: Reading) -> Parsed:
     """Read a batch of records of version 2."""
-    return _parse(batch, reading, _version_2)
+    rows = Rows()
+    for index, message in enumerate(_unpacked(batch, rows, reading.limits)):
+        if message is not None:
+            _read(_version_2, Walk(index, batch, reading, rows), message)
+    return finished(rows, batch, reading, epoch_ms)
 
 
 def unpacked(value: bytes, limits: Limits) -> bytes:
@@ -57,18 +72,25 @@ def unpacked(value: bytes, limits: Limits) -> bytes:
 Version = Callable[["Walk", bytes], None]
 
 
-def _parse(batch: Batch, reading: Reading, version: Version) -> Parsed:
-    rows = Rows()
+def _unpacked(batch: Batch, rows: Rows, limits: Limits) -> list[bytes | None]:
+    """The records' messages; None for one that is refused."""
+    messages: list[bytes | None] = []
     for index, value in enumerate(batch.values):
         try:
-            version(Walk(index, batch, reading, rows), unpacked(value, reading.limits))
+            messages.append(unpacked(value, limits))
         except Refused as error:
             rows.refuse(index, error.rule, str(error))
-        except DecodeError as error:
-            rows.refuse(index, "bad-protobuf", str(error))
-    at = epoch_ms(rows.at, lambda i, why: rows.refuse(rows.origin[i], "bad-time", why))
-    value_column = np.array(rows.value, np.float64)
-    return settled(rows, at, value_column, np.zeros(0, np.int64), batch, reading)
+            messages.append(None)
+    return messages
+
+
+def _read(version: Version, walk: "Walk", message: bytes) -> None:
+    try:
+        version(walk, message)
+    except Refused as error:
+        walk.rows.refuse(walk.index, error.rule, str(error))
+    except DecodeError as error:
+        walk.rows.refuse(walk.index, "bad-protobuf", str(error))
 
 
 class Walk:

@@ -13,6 +13,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -91,6 +92,7 @@ class SeriesIndex:
         self._limits = limits
         self.codes: dict[Hashable, int] = {}  # whatever a format looks up -> number
         self.records: defaultdict[str, KnownRecords] = defaultdict(KnownRecords)  # by format
+        self.messages: dict[Hashable, Any] = {}  # what formats know by it, void with the numbers
         self.origins = Recent(ORIGINS)  # of log lines: service and canonical labels
         self.names: list[str] = []
         self.services: list[str] = []
@@ -174,6 +176,7 @@ class SeriesIndex:
         old = [(self.names[i], self.services[self._of[i]], int(self._seen[i])) for i in kept]
         self.totals.renumbered(kept)
         self.buckets.clear()
+        self.messages.clear()
         self.codes.clear()
         for known in self.records.values():
             known.clear()

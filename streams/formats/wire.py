@@ -1,0 +1,443 @@
+# ruff: noqa: C901, PLR0911, PLR0912 - kernels end where the plain case does, in many places
+"""Protobuf messages whose series were met before, read by compiled code.
+
+Most of a request repeats what the one before said: of a series only time and value are new.
+What names a series (a resource, a scope, a metric's head, a point's attributes; or a set of
+labels) is looked up as bytes in a tree, part by part, and at its leaf is the series' number.
+
+Only the plain case is read here: every field known, in the order in which encoders write
+them, every series met before. Anything else leaves the whole record to the format's own
+reader, and what that finds is learned, if both agree on every time and value.
+
+Source: Protocol Buffers, "Encoding".
+"""
+
+import secrets
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from agents.scorer.jit import compiled, kept
+from streams.formats.columns import ELEMENT, Scanned
+from streams.formats.epoch import LATEST, MILLIS, SECONDS
+from streams.formats.series import SeriesIndex
+
+NODES, ARENA = 1 << 20, 1 << 28  # parts, and bytes of them, known at most; then all are forgotten
+SMALLEST = 16  # bytes of a request for each of its samples; ones that pack tighter are read slowly
+WRITE, METRICS = 0, 1  # which messages: remote write 1.0, OTLP metrics
+VARINT, FIXED64, DELIMITED = 0, 1, 2
+ROOT, NONE = np.int64(0), np.int64(-1)
+GAUGE, SUM = 5, 7  # fields of a metric
+CUMULATIVE, ASCII = 2, 0x80
+
+
+class Leaves(NamedTuple):
+    """Samples of the records that could be read: where in the tree they are, and what they say."""
+
+    node: npt.NDArray[np.int64]
+    at: npt.NDArray[np.int64]  # epoch ms
+    value: npt.NDArray[np.float64]
+    record: npt.NDArray[np.int64]
+    read: npt.NDArray[np.bool_]  # which records
+
+
+class KnownSeries:
+    """The tree of what names series in one format's messages."""
+
+    def __init__(self, kind: int) -> None:
+        self._kind = kind
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all: numbers of series that were learned are void."""
+        self._slots = np.full(1 << 12, -1, np.int64)
+        self._nodes = np.zeros((1 << 11, 5), np.int64)  # hash, parent, place, size, series
+        self._arena = np.zeros(1 << 16, np.uint8)
+        seed = secrets.randbits(62)  # so that nobody can make parts that fall together
+        self._used = np.array([1, 0, seed], np.int64)  # nodes, bytes; node 0 is the root
+
+    def read(self, messages: Sequence[bytes], most: int) -> tuple[Scanned, npt.NDArray[np.bool_]]:
+        """Samples of the messages all of whose series are known, and which those are.
+
+        A message with over `most` samples is not read.
+        """
+        found = self._leaves(messages, learn=False)
+        if len(found.node) > most and np.bincount(found.record).max() > most:
+            found = self._leaves([b""] * len(messages), learn=False)
+        code = self._nodes[found.node, 4] if len(found.node) else found.node
+        return Scanned(code, found.at, found.value, found.record + ELEMENT), found.read
+
+    def learn(
+        self, message: bytes, code: Sequence[int], at: Sequence[Any], value: Sequence[float]
+    ) -> None:
+        """Remember the series that were found in a message, if it is plain and we agree."""
+        self._make_room(len(message))
+        found = self._leaves([message], learn=True)
+        agreed = (
+            len(found.node) == len(code) > 0
+            and found.at.tolist() == list(at)
+            and found.value.tobytes() == np.array(value, np.float64).tobytes()
+        )
+        if agreed:
+            self._nodes[found.node, 4] = code
+
+    def _leaves(self, messages: Sequence[bytes], *, learn: bool) -> Leaves:
+        size = np.fromiter(map(len, messages), np.int64, len(messages))
+        end = np.cumsum(size)
+        data = np.frombuffer(b"".join(messages), np.uint8)
+        most = len(data) // SMALLEST + 1
+        node, at, record = (np.empty(most, np.int64) for _ in range(3))
+        value = np.empty(most)
+        read = np.zeros(len(messages), np.bool_)
+        count = _scan(
+            self._kind, data, end - size, end, learn, self._slots, self._nodes, self._arena,
+            self._used, node, at, value, value.view(np.int64), record, read,
+        )  # fmt: skip
+        return Leaves(node[:count], at[:count], value[:count], record[:count], read)
+
+    def _make_room(self, size: int) -> None:
+        """Room for as many parts as a message of `size` bytes can have."""
+        parts = size // 2 + 4
+        if self._used[0] + parts > NODES or self._used[1] + size > ARENA:
+            self.clear()
+        while self._used[0] + parts > len(self._nodes):
+            self._nodes = np.concatenate([self._nodes, np.zeros_like(self._nodes)])
+        while self._used[1] + size > len(self._arena):
+            self._arena = np.concatenate([self._arena, np.zeros_like(self._arena)])
+        if 2 * len(self._nodes) > len(self._slots):
+            self._slots = np.full(2 * len(self._nodes), -1, np.int64)
+            _placed(self._slots, self._nodes, self._used[0])
+
+
+def known_series(series: SeriesIndex, kind: int, service: str) -> KnownSeries:
+    """What is known of one kind of messages, of topics with the same service of their own."""
+    found = series.messages.get((kind, service))
+    if found is None:
+        found = series.messages[kind, service] = KnownSeries(kind)
+    return cast("KnownSeries", found)
+
+
+@kept
+def _scan(
+    kind: Any, data: Any, begin: Any, end: Any, learn: Any, slots: Any, nodes: Any, arena: Any,
+    used: Any, node: Any, at: Any, value: Any, bits: Any, record: Any, read: Any,
+) -> Any:  # fmt: skip
+    """Fill the columns for the records that can be read; how many samples those have."""
+    count = np.int64(0)
+    for i in range(begin.size):
+        before = count
+        if kind == WRITE:
+            count = _request(
+                data, begin[i], end[i], learn, slots, nodes, arena, used, count, node, at, bits
+            )
+        else:
+            count = _export(
+                data, begin[i], end[i], learn, slots, nodes, arena, used, count, node, at,
+                value, bits,
+            )  # fmt: skip
+        read[i] = count > before
+        if read[i]:
+            record[before:count] = i
+        else:
+            count = before
+    return count
+
+
+@compiled
+def _request(
+    data: Any, start: Any, end: Any, learn: Any, slots: Any, nodes: Any, arena: Any, used: Any,
+    count: Any, node: Any, at: Any, bits: Any,
+) -> Any:  # fmt: skip
+    """A WriteRequest of time series that have labels first and samples behind; or NONE."""
+    place = start
+    while place < end:
+        first, last = _inside(data, place, end, 1)
+        if first < 0:
+            return NONE
+        place = last
+        inner = first
+        while inner < last and data[inner] == 0x0A:  # noqa: PLR2004 - labels
+            a, b = _inside(data, inner, last, 1)
+            if a < 0:
+                return NONE
+            inner = b
+        leaf = _child(data, first, inner, ROOT, learn, slots, nodes, arena, used)
+        if leaf < 0 or inner == last or not (learn or nodes[leaf, 4] >= 0):
+            return NONE
+        while inner < last:
+            a, b = _inside(data, inner, last, 2)
+            if a < 0 or count >= node.size:
+                return NONE
+            inner = b
+            number = np.int64(0)  # a value of zero is left out
+            if b - a > 9 and data[a] == 0x09:  # noqa: PLR2004 - a double
+                number = _whole(data, a + 1)
+                a += 9
+            if b - a < 2 or data[a] != 0x10:  # noqa: PLR2004 - the time
+                return NONE
+            moment, behind = _varint(data, a + 1, b)
+            if behind != b or not SECONDS <= moment < MILLIS:
+                return NONE
+            node[count], at[count], bits[count] = leaf, moment, number
+            count += 1
+    return count
+
+
+@compiled
+def _export(
+    data: Any, start: Any, end: Any, learn: Any, slots: Any, nodes: Any, arena: Any, used: Any,
+    count: Any, node: Any, at: Any, value: Any, bits: Any,
+) -> Any:  # fmt: skip
+    """An ExportMetricsServiceRequest of gauges and cumulative sums; or NONE."""
+    place = start
+    while place < end:
+        first, last = _inside(data, place, end, 1)
+        if first < 0:
+            return NONE
+        place = last
+        mine, inner = _head(data, first, last, ROOT, learn, slots, nodes, arena, used)
+        while mine >= 0 and inner < last and data[inner] == 0x12:  # noqa: PLR2004 - scope metrics
+            a, b = _inside(data, inner, last, 2)
+            if a < 0:
+                return NONE
+            inner = b
+            scope, metric = _head(data, a, b, mine, learn, slots, nodes, arena, used)
+            while scope >= 0 and metric < b and data[metric] == 0x12:  # noqa: PLR2004 - metrics
+                c, d = _inside(data, metric, b, 2)
+                if c < 0:
+                    return NONE
+                metric = d
+                count = _metric(
+                    data, c, d, scope, learn, slots, nodes, arena, used, count, node, at,
+                    value, bits,
+                )  # fmt: skip
+                if count < 0:
+                    return NONE
+            if scope < 0 or not _url(data, metric, b):
+                return NONE
+        if mine < 0 or not _url(data, inner, last):
+            return NONE
+    return count
+
+
+@compiled
+def _head(
+    data: Any, start: Any, end: Any, parent: Any, learn: Any, slots: Any, nodes: Any, arena: Any,
+    used: Any,
+) -> Any:  # fmt: skip
+    """The node of a message's first field, a resource or a scope that may be missing."""
+    behind = start
+    if start < end and data[start] == 0x0A:  # noqa: PLR2004 - field 1, delimited
+        a, b = _inside(data, start, end, 1)
+        if a < 0:
+            return NONE, start
+        behind = b
+    return _child(data, start, behind, parent, learn, slots, nodes, arena, used), behind
+
+
+@compiled
+def _url(data: Any, start: Any, end: Any) -> Any:
+    """Whether what is left is nothing, or the URL of a schema."""
+    if start == end:
+        return True
+    a, b = _inside(data, start, end, 3)
+    if a < 0 or b != end:
+        return False
+    for i in range(a, b):  # noqa: SIM110 - what numba compiles
+        if data[i] >= ASCII:
+            return False
+    return True
+
+
+@compiled
+def _metric(
+    data: Any, start: Any, end: Any, parent: Any, learn: Any, slots: Any, nodes: Any, arena: Any,
+    used: Any, count: Any, node: Any, at: Any, value: Any, bits: Any,
+) -> Any:  # fmt: skip
+    """A metric: name, description and unit, then its data; or NONE."""
+    place = start
+    while place < end and data[place] in (0x0A, 0x12, 0x1A):
+        a, b = _inside(data, place, end, data[place] >> 3)
+        if a < 0:
+            return NONE
+        place = b
+    if place >= end or data[place] not in (GAUGE << 3 | 2, SUM << 3 | 2):
+        return NONE
+    a, b = _inside(data, place, end, data[place] >> 3)
+    if a < 0 or b != end:
+        return NONE
+    points = a  # behind a sum's points stand what kind of sum it is, which names the series too
+    while points < b and data[points] == 0x0A:  # noqa: PLR2004 - data points
+        c, d = _inside(data, points, b, 1)
+        if c < 0:
+            return NONE
+        points = d
+    monotonic = np.int64(0)
+    if data[place] == (SUM << 3 | 2):
+        if b - points < 2 or data[points] != 0x10 or data[points + 1] != CUMULATIVE:  # noqa: PLR2004
+            return NONE
+        points += 2
+        if b - points == 2 and data[points] == 0x18 and data[points + 1] == 1:  # noqa: PLR2004
+            monotonic = np.int64(1)
+            points += 2
+    if points != b:
+        return NONE
+    # The head's last byte but one is the data's tag, so that gauge and sum are told apart
+    own = _child(data, start, place + 1, parent, learn, slots, nodes, arena, used)
+    if own >= 0 and monotonic:
+        own = _child(data, b - 2, b, own, learn, slots, nodes, arena, used)
+    if own < 0:
+        return NONE
+    place = a
+    while place < b and data[place] == 0x0A:  # noqa: PLR2004 - data points
+        c, d = _inside(data, place, b, 1)
+        place = d
+        if count >= node.size:
+            return NONE
+        leaf = _point(data, c, d, own, learn, slots, nodes, arena, used, count, at, value, bits)
+        if leaf < 0 or not (learn or nodes[leaf, 4] >= 0):
+            return NONE
+        node[count] = leaf
+        count += 1
+    return count if place > a else NONE
+
+
+@compiled
+def _point(
+    data: Any, start: Any, end: Any, parent: Any, learn: Any, slots: Any, nodes: Any, arena: Any,
+    used: Any, count: Any, at: Any, value: Any, bits: Any,
+) -> Any:  # fmt: skip
+    """A number's node, its time and value noted: start, time, double or integer, attributes."""
+    place = start
+    if end - place >= 9 and data[place] == 0x11:  # noqa: PLR2004 - when it began to count
+        place += 9
+    if end - place < 18 or data[place] != 0x19:  # noqa: PLR2004 - time and value
+        return NONE
+    moment = _whole(data, place + 1) // 1_000_000
+    place += 9
+    if data[place] == 0x21:  # noqa: PLR2004 - a double
+        bits[count] = _whole(data, place + 1)
+    elif data[place] == 0x31:  # noqa: PLR2004 - an integer
+        value[count] = np.float64(_whole(data, place + 1))
+    else:
+        return NONE
+    place += 9
+    if not 0 < moment <= LATEST:
+        return NONE
+    at[count] = moment
+    attributes = place
+    while place < end:
+        a, b = _inside(data, place, end, 7)
+        if a < 0:
+            return NONE
+        place = b
+    return _child(data, attributes, end, parent, learn, slots, nodes, arena, used)
+
+
+@compiled
+def _inside(data: Any, place: Any, end: Any, field: Any) -> Any:
+    """Where the content of a delimited field begins and ends; NONE when it is another."""
+    if place >= end or data[place] != (field << 3 | DELIMITED):
+        return NONE, NONE
+    size, first = _varint(data, place + 1, end)
+    if first < 0 or size > end - first:
+        return NONE, NONE
+    return first, first + size
+
+
+@compiled
+def _varint(data: Any, place: Any, end: Any) -> Any:
+    """A number of at most 56 bits and where it ends; -1, -1 for a longer one or none."""
+    number = np.int64(0)
+    for i in range(8):
+        if place + i >= end:
+            return NONE, NONE
+        byte = np.int64(data[np.uint64(place + i)])
+        number |= (byte & 0x7F) << (7 * i)
+        if byte < ASCII:
+            return number, place + i + 1
+    return NONE, NONE
+
+
+@compiled
+def _whole(data: Any, place: Any) -> Any:
+    """64 bits, the lowest first. The place is unsigned, so that it is not taken from the end."""
+    p = np.uint64(place)
+    return np.int64(
+        np.uint64(data[p])
+        | np.uint64(data[p + np.uint64(1)]) << np.uint64(8)
+        | np.uint64(data[p + np.uint64(2)]) << np.uint64(16)
+        | np.uint64(data[p + np.uint64(3)]) << np.uint64(24)
+        | np.uint64(data[p + np.uint64(4)]) << np.uint64(32)
+        | np.uint64(data[p + np.uint64(5)]) << np.uint64(40)
+        | np.uint64(data[p + np.uint64(6)]) << np.uint64(48)
+        | np.uint64(data[p + np.uint64(7)]) << np.uint64(56)
+    )
+
+
+@compiled
+def _child(
+    data: Any, start: Any, end: Any, parent: Any, learn: Any, slots: Any, nodes: Any, arena: Any,
+    used: Any,
+) -> Any:  # fmt: skip
+    """The node of some bytes below another; NONE when it is not there and not to be learned."""
+    total = np.uint64(used[2]) ^ (np.uint64(parent) * np.uint64(0x9E3779B97F4A7C15))
+    total += np.uint64(end - start)
+    place = start
+    while place + 8 <= end:
+        total = (total ^ np.uint64(_whole(data, place))) * np.uint64(0x9FB21C651E98DF25)
+        total ^= total >> np.uint64(32)
+        place += 8
+    for i in range(place, end):
+        total = (total ^ np.uint64(data[np.uint64(i)])) * np.uint64(0x9FB21C651E98DF25)
+    total ^= total >> np.uint64(29)
+    key, mask = np.int64(total >> np.uint64(1)), slots.size - 1
+    slot = key & mask
+    while slots[slot] >= 0:
+        found = slots[slot]
+        if (
+            nodes[found, 0] == key
+            and nodes[found, 1] == parent
+            and nodes[found, 3] == end - start
+            and _same(data, start, arena, nodes[found, 2], end - start)
+        ):
+            return found
+        slot = (slot + 1) & mask
+    if not learn:
+        return NONE
+    found, free = used[0], used[1]
+    slots[slot] = found
+    nodes[found, 0], nodes[found, 1], nodes[found, 2], nodes[found, 3] = (
+        key, parent, free, end - start,
+    )  # fmt: skip
+    nodes[found, 4] = NONE
+    arena[free : free + end - start] = data[start:end]
+    used[0], used[1] = found + 1, free + end - start
+    return found
+
+
+@compiled
+def _same(one: Any, i: Any, other: Any, j: Any, size: Any) -> Any:
+    k = np.int64(0)
+    while k + 8 <= size:
+        if _whole(one, i + k) != _whole(other, j + k):
+            return False
+        k += 8
+    while k < size:
+        if one[np.uint64(i + k)] != other[np.uint64(j + k)]:
+            return False
+        k += 1
+    return True
+
+
+@kept
+def _placed(slots: Any, nodes: Any, count: Any) -> None:
+    """Put the nodes where they will be found in a larger table."""
+    mask = slots.size - 1
+    for node in range(1, count):
+        slot = nodes[node, 0] & mask
+        while slots[slot] >= 0:
+            slot = (slot + 1) & mask
+        slots[slot] = node
