@@ -12,7 +12,11 @@ from tests.streams.formats.goldens_otlp import GAUGE_PROTO, POINT, _request
 from tests.streams.formats.reading import NOW, parsed, reading, samples
 from tests.streams.formats.test_remote_write import packed
 
-LABELS = ({"__name__": "m", "job": "a"}, {"__name__": "m", "job": "b"}, {"__name__": "n", "job": "a"})
+LABELS = (
+    {"__name__": "m", "job": "a"},
+    {"__name__": "m", "job": "b"},
+    {"__name__": "n", "job": "a"},
+)
 
 
 def written(at: int, *values: float, known: int = 3) -> bytes:
@@ -108,7 +112,7 @@ def _agrees(name: str, count: int) -> None:
     """Mutants of what is known come out as they do for who knows nothing."""
     seeds = [MAKERS[name](NOW, 1.5, 2, 3.25)]
     if name == "remote-write":
-            seeds = [bytes(snappy.decompress_raw(seeds[0]))]
+        seeds = [bytes(snappy.decompress_raw(seeds[0]))]
     using = warm(name)
     met = 0
     for mutant in islice(contract.mutations(seeds, seeds, seed=count), count):
@@ -131,4 +135,3 @@ def test_mutants_are_read_alike(name: str) -> None:
 @makers
 def test_ten_thousand_mutants_are_read_alike(name: str) -> None:
     _agrees(name, 10_000)
-
