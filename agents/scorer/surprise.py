@@ -11,9 +11,9 @@ from agents.scorer.residuals import Eight
 from agents.scorer.sample import Sample
 from agents.scorer.state import RESIDUALS, Floats
 
-THRESHOLD = 2.8  # tail norms that the eight must be out, in the 1.5-mean
+THRESHOLD = 3.5  # tail norms that the eight must be out, in the 1.5-mean
 STANDARD = 300.0  # s: slower series have fewer chances a day to be wrong, so a lower threshold
-SLOWER = 0.15  # its exponent
+SLOWER = 0.25  # its exponent
 IN_Y = 2, 3  # residuals that are distances of y
 SEASONAL = 6  # the first of those against the hour of the day
 UNSEASONAL = 8.0  # a spike is no seasonal anomaly: those are twice as far out, cubed, by the hour

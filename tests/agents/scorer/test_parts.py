@@ -7,9 +7,11 @@ import pytest
 
 from agents.scorer.domains import CENTRE, SCALE, learn_domains, start_domains
 from agents.scorer.interval import LAST_AT, interval, learn_gap
-from agents.scorer.norms import norm_cubes, tail_ratio
+from agents.scorer.norms import UP, norm_cubes, tail_ratio
 from agents.scorer.profiles import DAY, DAY_MEAN, DAY_SEEN, WEEK, hour_of, learn_profiles
+from agents.scorer.records import BINS, records
 from agents.scorer.rest import emit
+from agents.scorer.sample import Sample
 from agents.scorer.state import COUNT_WIDTH, SINGLE_WIDTH, WIDTH
 from agents.scorer.surprise import threshold
 from tests.agents.scorer.series import noise
@@ -152,12 +154,54 @@ def test_the_floor_bounds_a_norm_from_below(row: np.ndarray) -> None:
     assert norm_cubes(row, 0, 2.0) == (8, 8)
 
 
+def test_an_outage_does_not_blind_a_series_to_what_is_smaller(row: np.ndarray) -> None:
+    """Three samples 200 deviations out; a week of minutes later 10 are still far."""
+    e = noise(13_000)
+    e[3000:3003] = -200.0
+    for k, u in enumerate(e.tolist()):
+        tail_ratio(row, 0, u, float(k), 0.0)
+    assert np.cbrt(tail_ratio(row, 0, 10.0, 13_000.0, 0.0)) > 3.5
+
+
+@pytest.mark.parametrize("scale", [10.0, 1e3, 1e6])
+def test_norms_follow_a_scale_that_really_changed(row: np.ndarray, scale: float) -> None:
+    e = noise(1000)
+    for k, u in enumerate([*e.tolist(), *(scale * e).tolist()]):
+        ratio = tail_ratio(row, 0, u, float(k), 0.0)
+        if k >= 1200:
+            assert abs(ratio) < 64
+
+
+def test_what_is_near_is_learned_as_it_is(row: np.ndarray) -> None:
+    for k in range(1000):
+        tail_ratio(row, 0, 1.0 if k % 2 else -1.0, float(k), 0.0)
+    before = row[UP]
+    tail_ratio(row, 0, 3.9, 1000.0, 0.0)
+    assert row[UP] == pytest.approx(before + (3.9**3 - before) / 1001)
+
+
+# ---- records
+
+
+def test_a_young_series_must_set_a_record_by_more(row: np.ndarray) -> None:
+    singles, hours = np.zeros(SINGLE_WIDTH, np.float32), np.zeros(COUNT_WIDTH, np.uint8)
+    for n, x in enumerate((50 + noise(150)).tolist()):
+        records(row, singles, hours, Sample(float(n), 300.0 * n, x, 0.0, 300.0, 0.0, 0.0))
+    old, old_singles = row.copy(), singles.copy()
+    old[BINS] = 1000.0
+    jump = Sample(150.0, 300.0 * 150, 60.0, 0.0, 300.0, 0.0, 0.0)
+    young_novelty, which, _ = records(row, singles, hours, jump)
+    novelty, same, _ = records(old, old_singles, hours, jump)
+    assert which == same
+    assert young_novelty == pytest.approx(novelty * (151 / 500) ** 0.2)
+
+
 # ---- threshold, rest and bar
 
 
 def test_slow_series_have_a_lower_threshold() -> None:
-    assert threshold(60.0) == threshold(300.0) == 2.8
-    assert 2.8 * 12**-0.16 < threshold(3600.0) < 2.8 * 12**-0.14
+    assert threshold(60.0) == threshold(300.0) == 3.5
+    assert 3.5 * 12**-0.26 < threshold(3600.0) < 3.5 * 12**-0.24
 
 
 def test_a_series_rests_unless_something_stranger_comes(row: np.ndarray) -> None:
