@@ -12,7 +12,7 @@ from agents.clock import Clock
 from agents.rules import Breach, Ending, Rules, Ruling, event_of, judge, removed
 from agents.scorer.block import CAPACITY
 from agents.series_block import Block
-from agents.share import Floats, Said, Share
+from agents.share import Floats, Said, Share, patience
 from runbooks.thresholds import Rule
 
 
@@ -70,7 +70,8 @@ class Breaches:
     def _silent(self, block: Block, row: int, now: float, clock: Clock) -> Iterator[Said]:
         for ident, breach in list(block.breaches.get(row, {}).items()):
             known = self.rules.by_id.get(ident)
-            at = breach.heard_at + (self._ended_s if known else 0.0)
+            wait = patience(block, row, self._ended_s) if known else 0.0
+            at = breach.heard_at + wait
             if now < at:
                 continue
             what = _Row(block, row, known or removed(ident))

@@ -24,7 +24,7 @@ from agents.scorer.block import CAPACITY
 from agents.scorer.scorer import Scores, score_rows
 from agents.series_block import EVIDENCE, Block
 from agents.series_index import Place, SeriesIndex
-from agents.share import Said, Share
+from agents.share import Said, Share, patience
 from agents.telling import event_of, opened
 from agents.turnings import beaten, looping, overdue
 from agents.watch import Sample, Verdict, step
@@ -274,7 +274,7 @@ class Detect:
     def _silent(self, block: Block, row: int, now: float, clock: Clock) -> Iterator[Said]:
         """Clear a row's anomaly if nothing was heard of the row for long enough by `now`."""
         watch = block.open[row]
-        at = watch.heard_at + self.settings.ended_s
+        at = watch.heard_at + patience(block, row, self.settings.ended_s)
         if now >= at:
             last = int(block.written[row] - 1) % EVIDENCE
             sample = Sample(at, float(block.ring_value[row, last]), 0.0)

@@ -5,10 +5,20 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from agents.scorer.state import OFFSET
 from agents.series_block import Block
 from schemas.anomalies import Anomaly
 
 Floats = npt.NDArray[np.float64]
+GAP = OFFSET["gap"]
+
+
+GONE = 4.0  # intervals of silence at least: a sample an hour is no silence
+
+
+def patience(block: Block, row: int, ended_s: float) -> float:
+    """Seconds of silence after which what is open of a series ends."""
+    return max(ended_s, GONE * float(block.state.floats[row, GAP]))
 
 
 class Share(NamedTuple):

@@ -11,7 +11,7 @@ from agents.rhythm import beats, late
 from agents.roll import BACK, LATE, Turning
 from agents.series_block import Block
 from agents.series_index import Place
-from agents.share import Floats, Share
+from agents.share import GONE, Floats, Share
 
 
 def beaten(share: Share, clock: Clock, before: float, ended_s: float) -> Iterator[Turning]:
@@ -54,6 +54,6 @@ def _turnings(
     for row, is_late, place, at, heard_at, every, allowed in (one.tolist() for one in told):
         yield Turning(
             int(place), not is_late, at, block.names[int(row)], LATE if is_late else BACK, MISSING,
-            Place(number, int(row)), until=at + ended_s,
+            Place(number, int(row)), until=at + max(ended_s, GONE * every),
             heard_at=heard_at, every=every, allowed=allowed,
         )  # fmt: skip

@@ -86,6 +86,16 @@ def test_a_series_that_is_gone_ends_it() -> None:
     assert lives(out) == [("opened", 30, ""), ("cleared", 160, "ended")]
 
 
+def test_on_a_slow_series_the_next_sample_is_no_silence() -> None:
+    """A sample an hour, beside a series that moves the clock on every minute."""
+    rule = Rule.model_validate({"id": "slow", "when": "cpu > 90 for 3h"})
+    other = canonical("memory", {"service": "other"})
+    hours = frames([50, 50, 95, 95, 95, 95, 95, 50], step=3_600_000, size=1)
+    between = frames([1.0] * 8, other, step=3_600_000, start=T0 + 3_000_000, size=1)
+    out = said(new(rule), [f for both in zip(hours, between, strict=True) for f in both])
+    assert lives(out) == [("opened", 5 * 3600, ""), ("cleared", 7 * 3600, "recovered")]
+
+
 def test_an_older_sample_says_nothing() -> None:
     detect = new(HIGH)
     out = said(detect, frames([95] * 4))
