@@ -18,6 +18,7 @@ from agents.clock import NEVER, Clock
 from agents.counters import rates
 from agents.detect_settings import DetectSettings
 from agents.opinions import Opinions
+from agents.rhythm import HEARD
 from agents.roll import Roll, Turning
 from agents.rules import Rules
 from agents.scorer.block import CAPACITY
@@ -33,7 +34,7 @@ from runbooks.thresholds import Rule
 from schemas.anomalies import Anomaly
 from schemas.errors import Rejected
 from schemas.event import Event
-from schemas.frames import Samples
+from schemas.frames import COUNTED, Samples
 from schemas.verdicts import Bar
 
 ALARM = 1.0
@@ -169,7 +170,9 @@ class Detect:
             self.opinions(partition),
             self.roll(partition),
         )
-        for share in self._shares(samples, index, offset, now):
+        again = np.array([name.startswith(f"{COUNTED}{{") for name in samples.names], np.bool_)
+        for one in self._shares(samples, index, offset, now):
+            share = _once(one, again[samples.code[one.place]]) if again.any() else one
             while self._renewed:
                 renewed = self._renewed.pop()
                 opinions.left(*renewed)
@@ -298,3 +301,13 @@ class Detect:
             event = event_of(block, row, verdict, verdict.change, sample, self._groups, clock.cause)
             passed = place < 0  # time did it, before the sample at which it had passed
             yield Said(clock.place(sample.at) if passed else place, not passed, event)
+
+
+def _once(share: Share, again: npt.NDArray[np.bool_]) -> Share:
+    """Without the samples that came before: those of `again` (bool [n]) that are not newer.
+
+    Only of series that are counted by us and sent again after a crash. Others may run back in
+    time or repeat it, as real exporters do, and every sample of theirs counts.
+    """
+    repeated = again & (share.at <= share.block.rhythm[share.rows, HEARD])
+    return share._replace(value=np.where(repeated, np.nan, share.value))

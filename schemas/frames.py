@@ -35,6 +35,7 @@ LINES = pa.schema(
         ("labels", pa.dictionary(pa.int32(), pa.string())),
     ]
 )
+COUNTED = "log_lines"  # metric of what a stage counted itself: after a crash it may come again
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_.:]*)="((?:[^"\\]|\\.)*)"')
 
 

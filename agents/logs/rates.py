@@ -21,7 +21,7 @@ from agents.logs.miner import Merge
 from agents.logs.services import Bounds, Moment, Note, Service, Text
 from agents.logs.settings import LogSettings
 from schemas.errors import Rejected
-from schemas.frames import Samples, canonical
+from schemas.frames import COUNTED, Samples, canonical
 
 VERSION = 2
 SHIPPED = LogSettings()
@@ -265,7 +265,7 @@ def series(service: str, key: str) -> str:
     ident, _, rank = key.partition("/")
     level = LEVELS[int(rank)]
     severity = {"severity": level} if level else {}
-    return canonical("log_lines", {"service": service, "template": ident, **severity})
+    return canonical(COUNTED, {"service": service, "template": ident, **severity})
 
 
 def shown(text: str) -> str:

@@ -219,3 +219,27 @@ def test_counters_become_rates_and_resets_are_no_negative_rate() -> None:
 )
 def test_names_say_what_is_a_counter(metric: str, *, counter: bool) -> None:
     assert is_counter(metric) is counter
+
+
+def test_counts_of_ours_that_come_again_are_learned_once() -> None:
+    """The log stage sends its last half minute again after a crash, as frames of their own."""
+    name = canonical("log_lines", {"service": "checkout", "template": "00f0"})
+    draw = np.random.default_rng(1)
+    values = {name: draw.poisson(9, 400).astype(float).tolist()}
+    frames = list(cut(values, 10))
+    once, twice = new(), new()
+    run(once, iter(frames))
+    run(twice, iter([*frames[:20], *frames[17:]]))
+    for detect in (once, twice):
+        detect.blocks(0)[0].included = 0
+    assert once.blocks(0)[0].dump() == twice.blocks(0)[0].dump()
+
+
+def test_other_series_may_run_back_in_time() -> None:
+    """Real exporters repeat times: what they send is learned as it comes."""
+    frames = list(cut(story(), 10))
+    once, twice = new(), new()
+    run(once, iter(frames))
+    run(twice, iter([*frames[:20], *frames[17:]]))
+    written = [int(detect.blocks(0)[0].written[0]) for detect in (once, twice)]
+    assert written[1] - written[0] == 30
