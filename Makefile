@@ -30,7 +30,7 @@ demo: setup  ## a real fault, found and fixed, on a real Kafka: two minutes
 	@$(BIN)/sentinel demo $(ARGS)
 
 test: setup  ## every test but the long fault tests
-	@$(BIN)/pytest -m "not faults and not alone" --numprocesses 2 $(ARGS)
+	@$(BIN)/pytest -m "not faults and not alone" --numprocesses 3 $(ARGS)
 	@$(BIN)/pytest -m "alone and not faults" $(ARGS)
 
 check: setup  ## lint, types, import contracts, schemas, runbooks, policies
