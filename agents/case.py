@@ -24,6 +24,7 @@ class Case:
     first: Incident
     last: Incident
     forecast: Forecast | None
+    forecasts: tuple[Forecast, ...]  # all of them, in order
     plan: Plan | None
     plan_ref: Ref | None  # where the plan stands: in its own event, or in one that carries it
     decision: Decision | None
@@ -39,6 +40,21 @@ class Case:
         return any(result.dry_run for result in self.results) or (
             self.plan is not None and self.plan.dry_run
         )
+
+    @property
+    def worst(self) -> Forecast | None:
+        """The forecast with the fastest burn of the plan's objective, where one is known.
+
+        A fix may be chosen before the budget has burned at all: how bad it was shows later.
+        """
+        known = [
+            forecast
+            for forecast in self.forecasts
+            if self.plan is not None
+            and forecast.budget.objective == self.plan.budget.objective
+            and forecast.budget.verdict != "not enough data"
+        ]
+        return max(known, key=lambda forecast: forecast.budget.burn, default=None)
 
     @property
     def quiet(self) -> Incident | None:
@@ -64,6 +80,7 @@ def case_of(events: Sequence[Event], outcome: Outcome) -> Case | None:
         first=incidents[0],
         last=incidents[-1],
         forecast=_last(before) or next(iter(_of(Forecast, events)), None),
+        forecasts=_of(Forecast, events),
         plan=plan,
         plan_ref=ref,
         decision=_last(e for e in _of(Decision, events) if about and e.plan.hash == about),

@@ -1,7 +1,7 @@
 """Cost avoided: bad events that a verified fix spared, times what one costs.
 
-What would have happened had nobody acted is not known. The figure takes the mildest likely
-course: the burn as it stood when the fix was chosen goes on, over the load that was forecast,
+What would have happened had nobody acted is not known. The figure takes a likely
+course: the burn, as fast as it was seen while it lasted, goes on over the load that was forecast
 until people would typically have repaired it by hand. Only what a run has fixed, and what
 was then verified, counts; everything else is zero, with the reason.
 """

@@ -211,7 +211,7 @@ class Explain:
         """What the formula would need and is not known; empty when all is."""
         if case.plan is None:
             return "the plan is not on record"
-        if case.plan.budget.verdict == "not enough data":
+        if case.worst is None:
             return "how fast the error budget burned is not known"
         if case.plan.budget.objective not in self._objectives:
             return "the objective is not in the catalogue any more"
@@ -222,7 +222,7 @@ class Explain:
         return ""
 
     def _inputs(self, case: Case, ev: Evidence) -> Inputs:
-        assert case.plan and case.plan_ref and case.forecast  # noqa: S101, PT018 - see _unknown
+        assert case.plan and case.worst and case.forecast  # noqa: S101, PT018 - see _unknown
         rates = self._rates_record(case.last.service, ev)
         objective = self._objectives[case.plan.budget.objective]
         target = _record(ev, f"objective/{objective.name}", "objective", target=objective.target)
@@ -235,7 +235,7 @@ class Explain:
         ends = ("low", "mid", "high")
         return Inputs(
             requests=Spread(*sorted(requests, key=lambda fact: float(fact.value))),
-            burn=ev.fact("burn rate", case.plan_ref, "budget.burn"),
+            burn=ev.fact("burn rate", Ref(case.worst.id), "budget.burn"),
             target=ev.fact("objective", target, "target"),
             manual=Spread(*(ev.fact(minutes, rates, f"{manual}.{end}", "min") for end in ends)),
             actual=ev.fact("actual minutes", lasted(case, ev), "value", "min"),

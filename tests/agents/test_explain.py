@@ -18,6 +18,7 @@ from agents.facts import resolve
 from runbooks.objectives import Objective, load
 from runbooks.rates import RateCard, load_rates
 from schemas.event import Event, Severity
+from schemas.forecasts import Forecast
 from schemas.operations import Tick
 from schemas.outcomes import Report
 from schemas.plans import Constraint, Refusal, Rule
@@ -410,3 +411,25 @@ def test_an_unknown_objective_claims_nothing() -> None:
     report = one(explain, fixed())
     assert report.cost.high == 0
     assert report.cost.reason == "the objective is not in the catalogue any more"
+
+
+def test_a_fix_before_the_budget_burned_is_worth_the_burn_that_came(explain: Explain) -> None:
+    """Found so early that the plan knew of no burn; while it lasted it burned fast."""
+    script = fixed()
+    calm = [
+        event.model_copy(update={"budget": event.budget.model_copy(update={"burn": 0.0})})
+        if isinstance(event, Forecast)
+        else event
+        for event in script.said
+    ]
+    first = next(n for n, event in enumerate(calm) if isinstance(event, Forecast))
+    worst = script.said[first].model_copy(update={"id": "forecast-while-it-lasted"})
+    _, (without,) = told(explain, calm)
+    _, (report,) = told(explain, [*calm[:-2], worst, *calm[-2:]])
+    assert (without.cost.high, without.cost.reason) == (
+        0,
+        "the service stayed within its objective",
+    )
+    assert report.cost.amount > 0
+    burn = next(f for f in report.cost.inputs if f.name == "burn rate")
+    assert (burn.record, burn.field) == ("forecast-while-it-lasted", "budget.burn")
