@@ -163,7 +163,7 @@ class ExactlyOnce:
             self._consumer.consume(1, SERVE_S)  # the group's news is heard here, and may be why
             return {}
         polled = self._consumer.consume(most, timeout)
-        self._producer.poll(0)
+        self._poll(0)
         if self._rewind:  # a transaction was aborted meanwhile: these come after what it held
             return {}
         fresh = self._fresh(polled)
@@ -188,7 +188,7 @@ class ExactlyOnce:
                 )
             except BufferError:  # the local queue is full: let it drain
                 self._still_trying("write")
-                self._producer.poll(0.1)
+                self._poll(0.1)
             except KafkaException as error:
                 if not self._abortable(error) and not _hopeless(error.args[0]):
                     raise
@@ -224,6 +224,16 @@ class ExactlyOnce:
             if offset >= 0 and high >= 0:
                 result[topic, partition] = max(0, high - offset)
         return result
+
+    def _poll(self, timeout: float) -> None:
+        """Serve the producer's callbacks; it tells here, too, that it is fenced or broken."""
+        try:
+            self._producer.poll(timeout)
+        except KafkaException as error:
+            if not _hopeless(error.args[0]):
+                raise
+            self._last_error = error.args[0].str()
+            self._rewind = True  # the next call in a transaction finds out and ends it
 
     def _begin(self) -> None:
         # A producer may have been found fenced or broken after its last transaction ended.
