@@ -61,7 +61,7 @@ faults: setup  ## the long proofs: kills, zombies, rebalances, poison, tampering
 
 lock: .venv/.ready  ## resolve the dependencies anew
 	$(BIN)/uv pip compile --universal --python-version 3.11 --all-extras --generate-hashes \
-	  --no-emit-index-url --no-header --no-annotate --quiet --upgrade -o requirements.lock pyproject.toml
+	  --no-header --no-annotate --quiet --upgrade -o requirements.lock pyproject.toml
 
 clean:  ## what was made here; the cache of Kafka's jars stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-out
