@@ -17,41 +17,22 @@ from typing import Any, Self, TypeVar
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
-    KafkaError,
     KafkaException,
     Producer,
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient
 
-from schemas.errors import Rejected, SentinelError, Unavailable
+from schemas.errors import Rejected, Unavailable
+from streams.calls import CALL_S, AbortError, BrokenError, Calls, FencedError
 from streams.connection import KafkaSettings
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LARGEST_MESSAGE = 8 * 1024 * 1024  # bytes; what our topics of frames and letters take
-CALL_S = 10.0  # one attempt at a call to the brokers
 SERVE_S = 1.0  # one attempt that must not keep the group waiting
-PATIENCE_S = 10.0  # for brokers that are away while we are asked to stop
 MOST_RENEWALS = 5  # in a row; more is no accident
-SAY_EVERY_S = 5.0  # "still trying" in the log
-FENCED = {
-    KafkaError._FENCED,  # noqa: SLF001 - librdkafka's own errors have such names
-    KafkaError.PRODUCER_FENCED,
-    KafkaError.INVALID_PRODUCER_EPOCH,
-}
-FORBIDDEN = {
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.GROUP_AUTHORIZATION_FAILED,
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-    KafkaError._INVALID_ARG,  # noqa: SLF001 - as above
-}  # trying again changes nothing
-
-
-class FencedError(SentinelError):
-    """Another worker has taken our name: this one must stop."""
 
 
 class ExactlyOnce:
@@ -74,10 +55,11 @@ class ExactlyOnce:
         consumer: dict[str, Any] | None = None,
         transaction_timeout_ms: int = 15_000,
     ) -> None:
-        self._topics, self._stop, self._ended = topics, stop, ended
+        self._topics, self._ended = topics, ended
         self._latest = start == "latest"
         self._transactional_id = f"{kafka.prefix}{name}"
-        shared = kafka.confluent() | {"error_cb": self._noted}
+        self._calls = Calls(self._transactional_id, stop)
+        shared = kafka.confluent() | {"error_cb": self._calls.noted}
         self._consumer = Consumer(
             shared
             | {
@@ -116,10 +98,9 @@ class ExactlyOnce:
         self._began = 0.0  # monotonic; 0: none is open
         self._rewind = False
         self._renewals = 0  # in a row
-        self._last_error, self._said = "", 0.0
 
     def __enter__(self) -> Self:
-        self._insist("reach the transaction coordinator", self._producer.init_transactions)
+        self._calls.insist("reach the transaction coordinator", self._producer.init_transactions)
         self._consumer.subscribe(
             self._topics,
             on_assign=self._assigned,
@@ -147,7 +128,7 @@ class ExactlyOnce:
 
     def partitions(self, topic: str) -> int:
         """How many partitions a topic has. Raises Rejected when it does not exist."""
-        metadata = self._insist(
+        metadata = self._calls.insist(
             "reach the brokers", lambda timeout: self._producer.list_topics(topic, timeout)
         )
         found = metadata.topics[topic]
@@ -187,10 +168,10 @@ class ExactlyOnce:
                     topic, value, key=key, partition=partition, headers=headers or {}
                 )
             except BufferError:  # the local queue is full: let it drain
-                self._still_trying("write")
+                self._calls.still_trying("write")
                 self._poll(0.1)
             except KafkaException as error:
-                if not self._abortable(error) and not _hopeless(error.args[0]):
+                if not self._calls.abortable(error) and not self._calls.hopeless(error):
                     raise
                 self._rewind = True  # the commit will find out and abort
                 return
@@ -205,9 +186,9 @@ class ExactlyOnce:
             self._abort()
             return False
         try:
-            self._in_transaction("commit", self._send_offsets)
-            self._in_transaction("commit", self._producer.commit_transaction)
-        except (_AbortError, FencedError, _BrokenError) as error:
+            self._calls.in_transaction("commit", self._send_offsets)
+            self._calls.in_transaction("commit", self._producer.commit_transaction)
+        except (AbortError, FencedError, BrokenError) as error:
             self._abort(error)
             return False
         self._renewals = 0
@@ -230,18 +211,17 @@ class ExactlyOnce:
         try:
             self._producer.poll(timeout)
         except KafkaException as error:
-            if not _hopeless(error.args[0]):
+            if not self._calls.hopeless(error):
                 raise
-            self._last_error = error.args[0].str()
             self._rewind = True  # the next call in a transaction finds out and ends it
 
     def _begin(self) -> None:
         # A producer may have been found fenced or broken after its last transaction ended.
         try:
-            self._insist("begin a transaction", lambda _: self._producer.begin_transaction())
-        except _BrokenError:
+            self._calls.in_transaction("begin", lambda _: self._producer.begin_transaction())
+        except BrokenError:
             self._renew()
-            self._producer.begin_transaction()
+            self._calls.in_transaction("begin", lambda _: self._producer.begin_transaction())
         self._began = time.monotonic()
 
     def _fresh(self, polled: list[Any]) -> dict[str, list[Any]]:
@@ -279,17 +259,19 @@ class ExactlyOnce:
         self._ended(committed)
 
     def _abort(self, cause: Exception | None = None) -> None:
-        log.warning("transaction aborted, its records will be read again: %s", self._last_error)
+        log.warning(
+            "transaction aborted, its records will be read again: %s", self._calls.last_error
+        )
         self._rewind = True
         try:
-            if isinstance(cause, FencedError | _BrokenError):
+            if isinstance(cause, FencedError | BrokenError):
                 raise cause
-            self._in_transaction("abort", self._producer.abort_transaction)
+            self._calls.in_transaction("abort", self._producer.abort_transaction)
         except FencedError:
             if self.age_s < self._timeout_s or self._replaced():
                 raise
             self._renew()
-        except _BrokenError:
+        except BrokenError:
             self._renew()
         self._close(committed=False)
 
@@ -301,16 +283,16 @@ class ExactlyOnce:
         """
         self._renewals += 1
         if self._renewals > MOST_RENEWALS:
-            raise Unavailable(f"no transaction succeeds: {self._last_error}")
+            raise Unavailable(f"no transaction succeeds: {self._calls.last_error}")
         log.warning("the brokers gave up our transaction; starting another")
         self._producer.purge()
         self._producer = Producer(self._producer_settings, logger=log)
-        self._insist("reach the transaction coordinator", self._producer.init_transactions)
+        self._calls.insist("reach the transaction coordinator", self._producer.init_transactions)
 
     def _replaced(self) -> bool:
         """Whether another member of the group goes by our name."""
         admin = AdminClient(self._kafka.confluent())
-        described = self._insist(
+        described = self._calls.insist(
             "describe the group",
             lambda timeout: admin.describe_consumer_groups([self._group], request_timeout=timeout)[
                 self._group
@@ -329,8 +311,8 @@ class ExactlyOnce:
                 self._consumer.seek(place)
                 self._next[place.topic, place.partition] = place.offset
         except KafkaException as error:
-            self._last_error = error.args[0].str()
-            self._still_trying("go back to what is committed")
+            self._calls.last_error = error.args[0].str()
+            self._calls.still_trying("go back to what is committed")
             return False
         self._rewind = False
         return True
@@ -369,7 +351,7 @@ class ExactlyOnce:
         return int(high)
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        places = self._positions(partitions, self._insist)
+        places = self._positions(partitions, self._calls.insist)
         for place in places:
             self._start[place.topic, place.partition] = place.offset
             self._next[place.topic, place.partition] = place.offset
@@ -384,7 +366,7 @@ class ExactlyOnce:
 
     def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         if self._began:
-            self._last_error = "the partitions were given to another worker"
+            self._calls.last_error = "the partitions were given to another worker"
             self._abort()
         self._forget(partitions)
         consumer.incremental_unassign(partitions)
@@ -394,78 +376,6 @@ class ExactlyOnce:
         for place in partitions:
             self._next.pop((place.topic, place.partition), None)
             self._start.pop((place.topic, place.partition), None)
-
-    def _in_transaction(self, what: str, call: Callable[[float], Any]) -> None:
-        """Make a transactional call until it is decided. Raises _AbortError or FencedError."""
-
-        def attempt(timeout: float) -> None:
-            try:
-                call(timeout)
-            except KafkaException as error:
-                if self._abortable(error):
-                    raise _AbortError from error
-                if error.args[0].code() == KafkaError._STATE:  # noqa: SLF001 - as above
-                    raise Unavailable(f"could not {what}: {self._last_error}") from error
-                raise
-
-        self._insist(what, attempt)
-
-    def _abortable(self, error: KafkaException) -> bool:
-        self._last_error = error.args[0].str()
-        return bool(error.args[0].txn_requires_abort())
-
-    def _insist(self, what: str, call: Callable[[float], T]) -> T:
-        """Call until the brokers answer. Raises Unavailable when stopped while they are away."""
-        deadline = None
-        while True:
-            try:
-                return call(CALL_S)
-            except KafkaException as error:
-                self._raise_if_final(what, error)
-            if self._stop.is_set():
-                deadline = deadline or time.monotonic() + PATIENCE_S
-                if time.monotonic() > deadline:
-                    raise Unavailable(f"stopped; could not {what}: {self._last_error}")
-            self._still_trying(what)
-            self._stop.wait(0.1)
-
-    def _raise_if_final(self, what: str, error: KafkaException) -> None:
-        reason: KafkaError = error.args[0]
-        self._last_error = reason.str()
-        if reason.code() in FENCED:
-            raise FencedError(
-                f"another worker has the name {self._transactional_id!r} and has taken over: "
-                "give each worker a name of its own, or stop one"
-            ) from error
-        if reason.fatal():
-            raise _BrokenError(f"could not {what}: {reason.str()}") from error
-        if reason.code() in FORBIDDEN:
-            raise Unavailable(f"could not {what}: {reason.str()}") from error
-
-    def _still_trying(self, what: str) -> None:
-        if time.monotonic() - self._said > SAY_EVERY_S:
-            self._said = time.monotonic()
-            log.warning("still trying to %s: %s", what, self._last_error)
-
-    def _noted(self, error: KafkaError) -> None:
-        self._last_error = error.str()
-        if error.fatal():
-            log.error("fatal: %s", error.str())
-        else:
-            self._still_trying("reach Kafka")
-
-
-class _AbortError(Exception):
-    """The open transaction cannot be committed."""
-
-
-class _BrokenError(Unavailable):
-    """The producer is of no more use."""
-
-
-def _hopeless(reason: KafkaError) -> bool:
-    """Whether the producer is fenced or broken; not every call sets the flag."""
-    return reason.fatal() or reason.code() in FENCED | {KafkaError._FATAL}  # noqa: SLF001 - as above
 
 
 def _listed(partitions: list[TopicPartition]) -> str:

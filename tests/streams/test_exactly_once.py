@@ -283,8 +283,8 @@ def test_a_stop_with_the_brokers_away_ends_in_time(
     topic_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that cannot reach Kafka must still be stoppable."""
-    monkeypatch.setattr("streams.exactly_once.PATIENCE_S", 0.5)
-    monkeypatch.setattr("streams.exactly_once.CALL_S", 0.5)
+    monkeypatch.setattr("streams.calls.PATIENCE_S", 0.5)
+    monkeypatch.setattr("streams.calls.CALL_S", 0.5)
     kafka = KafkaSettings(brokers="127.0.0.1:9", prefix=topic_prefix)
     stop = threading.Event()
     threading.Timer(1.0, stop.set).start()
