@@ -15,7 +15,7 @@ import stat
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple, Self, TypeVar
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -31,6 +31,7 @@ from schemas.verdicts import Verdict, Word
 PREFIX = "ed25519:"
 READABLE_BY_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
+S = TypeVar("S", Approval, Rollback, Verdict)
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}$")]
 
 
@@ -157,9 +158,7 @@ class Signer:
             channel=channel,
             signature="",
         )
-        signature = self.sign(said.signed_text())
-        ident = derive("approval", signature)
-        return said.model_copy(update={"signature": signature, "id": ident})
+        return self._signed(said)
 
     def rollback(
         self, *, group: str, incident: str, token: str, by: str, at: datetime, reason: str = ""
@@ -168,9 +167,7 @@ class Signer:
         said = Rollback(
             at=at, group=group, incident=incident, token=token, by=by, reason=reason, signature=""
         )
-        signature = self.sign(said.signed_text())
-        ident = derive("rollback", signature)
-        return said.model_copy(update={"signature": signature, "id": ident})
+        return self._signed(said)
 
     def verdict(
         self,
@@ -196,8 +193,12 @@ class Signer:
             reason=reason,
             signature="",
         )
+        return self._signed(said)
+
+    def _signed(self, said: S) -> S:
+        """What was said, signed; its id follows from the signature."""
         signature = self.sign(said.signed_text())
-        ident = derive("verdict", signature)
+        ident = derive(said.SUBJECT, signature)
         return said.model_copy(update={"signature": signature, "id": ident})
 
 

@@ -6,7 +6,7 @@ The pipeline checks every answer again; what can be told here is told before any
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 from confluent_kafka import KafkaException, Producer
 
@@ -33,6 +33,7 @@ FOLLOWED: dict[type[Event], tuple[Topic, ...]] = {
     Verdict: (BARS, REFUSALS),
 }
 Said = Approval | Rollback | Verdict
+S = TypeVar("S", Approval, Rollback, Verdict)
 TAKEN_BACK = ("rolled_back", "rollback_failed")
 
 
@@ -125,7 +126,7 @@ def answered(
         at=now,
         comment=comment,
     )
-    return said.model_copy(update={"cause": decision.id, "trace": child(decision.trace, said.id)})
+    return _caused(said, decision)
 
 
 def demanded(person: Person, run: Run, now: datetime, *, reason: str = "") -> Rollback:
@@ -138,8 +139,7 @@ def demanded(person: Person, run: Run, now: datetime, *, reason: str = "") -> Ro
         at=now,
         reason=reason,
     )
-    cause = run.granted
-    return said.model_copy(update={"cause": cause.id, "trace": child(cause.trace, said.id)})
+    return _caused(said, run.granted)
 
 
 def judged(
@@ -167,7 +167,7 @@ def judged(
         at=now,
         reason=reason,
     )
-    return said.model_copy(update={"cause": incident.id, "trace": child(incident.trace, said.id)})
+    return _caused(said, incident)
 
 
 def undone(person: Person, verdict: Verdict, now: datetime, *, reason: str = "") -> Verdict:
@@ -182,7 +182,12 @@ def undone(person: Person, verdict: Verdict, now: datetime, *, reason: str = "")
         at=now,
         reason=reason,
     )
-    return said.model_copy(update={"cause": verdict.id, "trace": child(verdict.trace, said.id)})
+    return _caused(said, verdict)
+
+
+def _caused(said: S, by: Event) -> S:
+    """What was said, with what it answers; neither is signed, and the trace needs the id."""
+    return said.model_copy(update={"cause": by.id, "trace": child(by.trace, said.id)})
 
 
 def send(kafka: KafkaSettings, event: Event) -> str:
