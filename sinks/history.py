@@ -236,16 +236,12 @@ class History:
             raise Rejected(f"no report on {ident} yet: it is written when the incident has ended")
         return cast("Report", found[0])
 
-    def verdicts(self, limit: int = 1000) -> tuple[Judged, ...]:
+    def verdicts(self) -> tuple[Judged, ...]:
         """What people said of incidents, newest first, `undo` included."""
-        asked = select(Events.body, Events.schema).order_by(Events.at.desc(), Events.id)
-        said = cast(
-            "list[Verdict]",
-            _decoded(self._ask(asked.where(Events.subject == Verdict.SUBJECT).limit(limit))),
-        )
+        said = self._verdicts()
+        about = select(Events.incident).where(Events.subject == Verdict.SUBJECT)
         came = select(Events.body, Events.schema).where(
-            Events.subject.in_((Bar.SUBJECT, Refusal.SUBJECT)),
-            Events.incident.in_({verdict.incident for verdict in said}),
+            Events.subject.in_((Bar.SUBJECT, Refusal.SUBJECT)), Events.incident.in_(about)
         )
         of = {event.cause: event for event in _decoded(self._ask(came))}
         undone = {v.undoes: v for v in said if v.undoes and isinstance(of.get(v.id), Bar)}
@@ -261,11 +257,17 @@ class History:
 
     def verdict(self, prefix: str) -> Verdict:
         """A verdict, named by the start of its id. Raises Rejected for none or several."""
-        known = {judged.verdict.id: judged.verdict for judged in self.verdicts()}
+        known = {verdict.id: verdict for verdict in self._verdicts()}
         found = [ident for ident in known if ident.startswith(prefix)]
         if len(found) == 1 and prefix:
             return known[found[0]]
         raise _not_one("verdict", prefix, [ident[:12] for ident in found or known])
+
+    def _verdicts(self) -> list[Verdict]:
+        """All of them, newest first: people wrote each by hand, so they are few."""
+        asked = select(Events.body, Events.schema).where(Events.subject == Verdict.SUBJECT)
+        found = self._ask(asked.order_by(Events.at.desc(), Events.id))
+        return cast("list[Verdict]", _decoded(found))
 
     def budgets(self) -> tuple[BudgetLeft, ...]:
         """Every objective's budget, the emptiest first."""
