@@ -145,7 +145,7 @@ def _rules(decision: Decision) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _forecast(story: Story, summary: Summary) -> Iterator[str]:
-    """What was expected if nobody had acted, and what came of it."""
+    """What was expected, by the first forecast that gave minutes, and what came of it."""
     if story.forecast is None:
         return
     yield f"\nForecast: {minutes(story.forecast.budget)}."

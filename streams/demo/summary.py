@@ -53,7 +53,9 @@ class Summary(BaseModel):
     steps: tuple[Step, ...]
     incidents: int
     anomalies: int = Field(description="opened by metrics, logs and rules, in the whole run")
-    budget_minutes_left: float | None = Field(description="forecast's median at detection")
+    budget_minutes_left: float | None = Field(
+        description="median of the first forecast that gave minutes, which may follow the fix"
+    )
     budget_minutes_low: float | None = Field(description="5 % of the paths are sooner")
     budget_minutes_high: float | None = Field(description="5 % of the paths are later")
     cost_avoided: float | None
