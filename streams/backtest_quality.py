@@ -19,10 +19,10 @@ DAY = 86400.0
 
 DEFINITIONS = (
     (
-        "An event is a labelled window. It is found if an alarm comes in it, or until 10 rows after"
-        " its start: what lasts one row is told with the next ones."
+        f"An event is a labelled window. It is found if an alarm comes in it, or until {GRACE} rows"
+        " after its start: what lasts one row is told with the next ones."
     ),
-    "Alarms at most 20 rows apart are one alarm: somebody was called once.",
+    f"Alarms at most {REST} rows apart are one alarm: somebody was called once.",
     "A false alarm is one that begins outside of every event.",
     (
         "Precision is found events / (found events + false alarms), recall is found events /"
