@@ -29,9 +29,10 @@ setup: .venv/.ready  ## dependencies, Kafka's jars, compiled kernels: once, abou
 demo: setup  ## a real fault, found and fixed, on a real Kafka: two minutes
 	@$(BIN)/sentinel demo $(ARGS)
 
+# In two runs; 5 is pytest's status when a part that was asked for has no test in one of them.
 test: setup  ## every test but the long fault tests
-	@$(BIN)/pytest -m "not faults and not alone" --numprocesses 3 $(ARGS)
-	@$(BIN)/pytest -m "alone and not faults" $(ARGS)
+	@$(BIN)/pytest -m "not faults and not alone" --numprocesses 3 $(ARGS) || [ $$? = 5 ]
+	@$(BIN)/pytest -m "alone and not faults" $(ARGS) || [ $$? = 5 ]
 
 check: setup  ## lint, types, import contracts, schemas, runbooks, policies
 	$(BIN)/ruff check .

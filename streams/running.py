@@ -70,8 +70,8 @@ async def _run(wanted: Sequence[str], settings: Settings, ready: Callable[[], No
 def rarely_collect() -> None:
     """Let Python look for garbage cycles after many more objects, and not in what is loaded.
 
-    A batch of records is ten thousand objects that no cycle holds; as Python comes, intake
-    spends a third of its time looking through them and through every module's objects.
+    A batch of records is ten thousand objects that no cycle holds: as Python comes, intake
+    would look through them, and through every module's objects, several times a batch.
     """
     gc.collect()
     gc.freeze()
