@@ -4,6 +4,7 @@
 """
 
 import sys
+import tempfile
 import time
 from typing import Any
 
@@ -13,11 +14,11 @@ from agents.scorer.block import BlockState
 from agents.scorer.scorer import score_rows, warm_up
 
 
-def main(brokers: str, topic: str, events: int) -> float:
-    """Handle `events`, return how many a second."""
+def main(brokers: str, topic: str, events: int, folder: str) -> float:
+    """Handle `events`, return how many a second; `folder` is for what Quix keeps."""
     app = Application(
         broker_address=brokers, consumer_group="bench-quix", auto_offset_reset="earliest", loglevel="ERROR",
-        auto_create_topics=False,
+        auto_create_topics=False, state_dir=folder,
     )  # fmt: skip
     state, rows = BlockState(20_000), dict[str, int]()
     times: list[float] = []
@@ -39,4 +40,5 @@ def main(brokers: str, topic: str, events: int) -> float:
 
 if __name__ == "__main__":
     warm_up()
-    print(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+    with tempfile.TemporaryDirectory() as scratch:
+        print(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), scratch))
