@@ -8,7 +8,7 @@ settings name one (river_calibrated.py), and the bar that people's verdicts gave
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +28,6 @@ from agents.service_model import ServiceModels
 from agents.siblings import Siblings
 from schemas.anomalies import Anomaly
 from schemas.frames import service_of
-from schemas.verdicts import Bar
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int32]
@@ -93,10 +92,6 @@ class Opinions:
         self.services.forget(place)
         if self._models.pop(place, None) is not None:
             self._modelled[place] = False
-
-    def hear(self, bar: Bar) -> bool:
-        """A service's bar; whether it is news."""
-        return self.bars.hear(bar)
 
     def models(self) -> dict[str, int]:
         """How many models there are, by what they look at."""
@@ -234,29 +229,3 @@ def _service(name: str) -> str:
         if found:
             return rest.partition('"')[0]
     return ""
-
-
-class Partitions:
-    """The opinions of all partitions that this worker has."""
-
-    def __init__(self, settings: DetectSettings) -> None:
-        self._settings = settings
-        self._held: dict[int, Opinions] = {}
-
-    def __getitem__(self, partition: int) -> Opinions:
-        if partition not in self._held:
-            self._held[partition] = Opinions(self._settings)
-        return self._held[partition]
-
-    def __iter__(self) -> Iterator[Opinions]:
-        return iter(self._held.values())
-
-    def load(self, partition: int, bars: bytes | None) -> None:
-        """Take a partition up with its bars as saved. Raises Rejected when they are damaged."""
-        self._held[partition] = Opinions(self._settings)
-        if bars is not None:
-            self._held[partition].bars = Bars.load(bars)
-
-    def drop(self, partition: int) -> None:
-        """Forget a partition."""
-        self._held.pop(partition, None)

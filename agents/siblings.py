@@ -9,7 +9,7 @@ times a series, in arrays; nothing is done for an ordinary sample but writing it
 not saved: what moved in the minute before a restart is not counted, open anomalies are.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -121,16 +121,3 @@ class Siblings:
         self.service_of = np.append(self.service_of, np.full(more, -1, np.int32))
         self._moved_at = np.append(self._moved_at, np.full(more, -np.inf))
         self._seen_at = np.append(self._seen_at, np.full(more, -np.inf))
-
-
-def support(moved: Mapping[str, Moved]) -> str:
-    """What else moved, for a person; empty when nothing did.
-
-    >>> support({"checkout": Moved(12, 7), "queue": Moved(3, 0)})
-    '7 of 12 other series of checkout moved'
-    """
-    return ", ".join(
-        f"{each.moved} of {each.siblings} other series of {service} moved"
-        for service, each in sorted(moved.items())
-        if each.moved
-    )
