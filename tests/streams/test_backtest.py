@@ -19,18 +19,6 @@ from streams.backtest import backtest
 from tests.agents.scorer.series import alone, daily
 
 
-@pytest.fixture
-def history(tmp_path: Path) -> Path:
-    folder = tmp_path / "history"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def scored(tmp_path: Path) -> Path:
-    return tmp_path / "scored"
-
-
 def spiked(n: int = 1500) -> tuple[Any, Any]:
     at, value = daily(n)
     value[1000] += 90

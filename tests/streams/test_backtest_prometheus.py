@@ -15,18 +15,6 @@ from tests.agents.scorer.series import alone, daily
 Row = dict[str, Any]
 
 
-@pytest.fixture
-def history(tmp_path: Path) -> Path:
-    folder = tmp_path / "history"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def scored(tmp_path: Path) -> Path:
-    return tmp_path / "scored"
-
-
 def series(metric: dict[str, str], at: Any, value: Any) -> Row:
     pairs = [[float(t), repr(float(v))] for t, v in zip(at, value, strict=True)]
     return {"metric": metric, "values": pairs}

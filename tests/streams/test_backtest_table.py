@@ -18,18 +18,6 @@ from tests.agents.scorer.series import alone, daily
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
-@pytest.fixture
-def history(tmp_path: Path) -> Path:
-    folder = tmp_path / "history"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def scored(tmp_path: Path) -> Path:
-    return tmp_path / "scored"
-
-
 def scores(path: Path) -> list[float]:
     with path.open() as file:
         return [float(row["score"]) for row in csv.DictReader(file)]
