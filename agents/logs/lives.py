@@ -23,7 +23,7 @@ ADAPT = 360  # buckets after which what lasts is the new normal: an hour
 RECENT = 6  # buckets whose error share is judged: a minute
 BEFORE = 180  # buckets before them that it is held against: half an hour
 IDENTS = 256  # templates that a life follows
-MANY = 10  # new templates that are more than a line here and there
+MANY = 10  # templates that are more than a line here and there
 
 Kind = Literal["new template", "missing template", "silent", "error share"]
 Change = Literal["opened", "updated", "cleared"]
@@ -103,15 +103,10 @@ def new_templates(
         life = about.opened("new template", high=0.0)
     if news:
         worst = max(news, key=lambda one: one.rank)
-        life.value += len(news)
-        life.grown = about.bucket
+        lines = [one.line for one in news if one.line]
+        what = _grown(life, [one.ident for one in news], lines, about.bucket)
         life.score = 1 + math.log10(life.value)
         life.severity = _worse(life.severity, BY_RANK[worst.rank])
-        if life.value >= MANY:
-            life.severity = _worse(life.severity, Severity.medium)
-        life.idents = [*life.idents, *(one.ident for one in news)][:IDENTS]
-        life.lines = [*life.lines, *(one.line for one in news if one.line)][:EVIDENCE]
-        what = "a template" if life.value == 1 else f"{life.value:.0f} templates"
         life.reason = (
             f"says {LEVELS[worst.rank]} with {what} never seen in {about.lines} lines:"
             f" {_first_line(worst.line)}"
@@ -129,14 +124,9 @@ def missing_templates(
     if life is None:
         life = about.opened("missing template", high=0.0)
     if lost:
-        life.value += len(lost)
-        life.grown = about.bucket
+        lines = [one.text for one in lost]
+        what = _grown(life, [one.ident for one in lost], lines, about.bucket)
         life.score = max(life.score, *(one.score for one in lost))
-        if life.value >= MANY:
-            life.severity = _worse(life.severity, Severity.medium)
-        life.idents = [*life.idents, *(one.ident for one in lost)][:IDENTS]
-        life.lines = [*life.lines, *(one.text for one in lost)][:EVIDENCE]
-        what = "a template" if life.value == 1 else f"{life.value:.0f} templates"
         life.reason = f"no longer says {what} that it said steadily: {lost[0].text}"
     life.idents = [ident for ident in life.idents if ident not in spoken]
     return _next(life, about, active=bool(life.idents), calm=1)
@@ -205,6 +195,17 @@ class About(NamedTuple):
             high=high,
             reason="",
         )
+
+
+def _grown(life: Life, idents: Sequence[str], lines: Sequence[str], bucket: int) -> str:
+    """Take more templates into a life; how many it has now, in words."""
+    life.value += len(idents)
+    life.grown = bucket
+    if life.value >= MANY:
+        life.severity = _worse(life.severity, Severity.medium)
+    life.idents = [*life.idents, *idents][:IDENTS]
+    life.lines = [*life.lines, *lines][:EVIDENCE]
+    return "a template" if life.value == 1 else f"{life.value:.0f} templates"
 
 
 def _next(life: Life, about: About, *, active: bool, calm: int) -> Step:
