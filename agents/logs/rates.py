@@ -24,7 +24,6 @@ from schemas.errors import Rejected
 from schemas.frames import COUNTED, Samples, canonical
 
 VERSION = 2
-SHIPPED = LogSettings()
 BUCKET_MS = BUCKET_S * 1000
 STEP_MS = 10_000  # by which a frame moves the others' time: frames come more often than that
 FILL = 12  # empty buckets between a service's own lines that are counted; then time jumps
@@ -52,7 +51,7 @@ class _Wire(msgspec.Struct):
 class Tally:
     """Counts of templates by service and bucket of time."""
 
-    def __init__(self, settings: LogSettings = SHIPPED) -> None:
+    def __init__(self, settings: LogSettings) -> None:
         self._newest = -1  # time of the newest line of all, epoch milliseconds; -1 before it
         self._clock = 0  # by how much it has grown, of jumps STEP_MS alone, milliseconds
         self._services: dict[str, Service] = {}
@@ -132,7 +131,7 @@ class Tally:
         return msgspec.msgpack.encode(wire)
 
     @classmethod
-    def load(cls, data: bytes, settings: LogSettings = SHIPPED) -> Self:
+    def load(cls, data: bytes, settings: LogSettings) -> Self:
         """Undo `dump`; Rejected when the bytes are damaged or of another version."""
         try:
             wire = msgspec.msgpack.decode(data, type=_Wire)
@@ -199,10 +198,14 @@ class Tally:
         """Let the half of all templates go that was not seen for longest, if there are too many."""
         if sum(len(service.known) for service in self._services.values()) <= self._most:
             return
-        last = sorted(k.last for service in self._services.values() for k in service.known.values())
-        edge = last[len(last) // 2]
+        order = sorted(
+            (known.last, name, ident)
+            for name, service in self._services.items()
+            for ident, known in service.known.items()
+        )
+        for _, name, ident in order[: len(order) // 2]:
+            del self._services[name].known[ident]
         for name, service in list(self._services.items()):
-            service.known = {i: known for i, known in service.known.items() if known.last > edge}
             if not service.known and service.idle():
                 del self._services[name]
 

@@ -102,7 +102,7 @@ def test_a_late_line_counts_in_the_oldest_open_bucket() -> None:
 
 def test_services_that_are_read_one_after_the_other_count_each_in_its_own_time() -> None:
     """As after an outage: the second is not late because the first is done."""
-    tally = Tally()
+    tally = Tally(LogSettings())
     found: dict[tuple[str, int], float] = {}
     for name in ("shop", "cart"):
         for bucket in range(100):
@@ -170,6 +170,13 @@ def test_templates_are_forgotten_beyond_the_bound_the_oldest_first() -> None:
     assert f"{299:016x}" in known
 
 
+def test_of_templates_seen_at_once_no_more_than_half_is_forgotten() -> None:
+    tally = made(max_templates=100)
+    feed(tally, *[said(0, f"{i:016x}") for i in range(120)])
+    close(tally, BUCKET_MS)
+    assert len(tally._services["shop"].known) == 60
+
+
 # ---- what people are told
 
 
@@ -222,4 +229,4 @@ def test_batches_dumps_and_loads_change_nothing() -> None:
 
 def test_bytes_that_are_no_tally_are_refused() -> None:
     with pytest.raises(Rejected, match="no tally"):
-        Tally.load(b"nothing")
+        Tally.load(b"nothing", LogSettings())
