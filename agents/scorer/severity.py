@@ -1,7 +1,7 @@
 """Severity from the score: how likely it is that somebody would have wanted to know.
 
-On labelled operations data, alarms up to 1.25 are right about as often as not, up to 2 in
-two of three cases, up to 3 in nine of ten. What lies beyond is without precedent.
+On labelled operations data, alarms up to 1.25 are right in two of three cases, up to 2 in five
+of six, up to 3 in nine of ten. What lies beyond is too rare to tell it from those.
 """
 
 from schemas.event import Severity
