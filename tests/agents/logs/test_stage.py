@@ -27,7 +27,7 @@ def logs(**settings: float) -> Logs:
 
 
 def fed(stage: Logs, lines: Iterable[Line], first: int = 0) -> Said:
-    """What the stage says of lines, in frames of five seconds."""
+    """What the stage says of lines, in frames of FRAME_S seconds."""
     said: Said = []
     ordered = sorted(lines, key=lambda line: line.at)
     for n, (_, part) in enumerate(groupby(ordered, lambda line: line.at // FRAME_S)):
@@ -191,9 +191,8 @@ def test_a_jump_in_the_error_share_is_opened_updated_and_cleared() -> None:
     assert 20 <= over <= 40  # incidents wait for it
     assert (found[0].at - found[0].since).total_seconds() == 0
     assert found[1].value > found[0].high
-    assert (
-        found[0].evidence_lines == ("payment 1 was refused",) or len(found[0].evidence_lines) == 1
-    )
+    (evidence,) = found[0].evidence_lines
+    assert evidence.startswith("payment ")
     assert "lines are errors" in found[0].reason
     assert len({a.id for a in found}) == len(found)
 
