@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from streams.formats import FORMATS, format_of
 from streams.formats.times import one
 from streams.intake_settings import IntakeSettings
-from tests.streams.formats.goldens import GOLDENS
+from tests.streams.formats.goldens import GOLDENS, OWN
 from tests.streams.formats.reading import NOW, parsed, reading, samples
 
 PROMISED = (
@@ -67,6 +67,15 @@ def test_several_inner_records_share_a_letter_a_rule() -> None:
         (0, "not-an-event", 3),
         (1, "not-an-event", 1),
     ]
+
+
+def test_nothing_inside_is_nothing_also_where_much_is_known() -> None:
+    """A tombstone that comes alone, to a reader that has met records of the inner format."""
+    using = reading(late_s=0)
+    for _ in range(3):
+        parsed("json", OWN, using=using)
+    result = parsed("debezium", b"", using=using)
+    assert (result.rejects, dict(result.skips)) == ([], {"empty": 1})
 
 
 def test_avro_without_a_registry_is_refused_when_settings_are_read() -> None:
