@@ -27,7 +27,8 @@ from streams.formats.series import SeriesIndex
 NODES, ARENA = 1 << 20, 1 << 28  # parts, and bytes of them, known at most; then all are forgotten
 SMALLEST = 16  # bytes of a request for each of its samples; ones that pack tighter are read slowly
 WRITE, METRICS = 0, 1  # which messages: remote write 1.0, OTLP metrics
-VARINT, FIXED64, DELIMITED = 0, 1, 2
+PARTS = 5  # of a sample at most: resource, scope, metric, that it only grows, attributes
+DELIMITED = 2  # wire type
 ROOT, NONE = np.int64(0), np.int64(-1)
 GAUGE, SUM = 5, 7  # fields of a metric
 CUMULATIVE, ASCII = 2, 0x80
@@ -73,7 +74,10 @@ class KnownSeries:
         self, message: bytes, code: Sequence[int], at: Sequence[Any], value: Sequence[float]
     ) -> None:
         """Remember the series that were found in a message, if it is plain and we agree."""
-        self._make_room(len(message))
+        parts = PARTS * len(code)
+        if not 0 < parts < NODES or len(message) > ARENA:
+            return
+        self._make_room(parts, len(message))
         found = self._leaves([message], learn=True)
         agreed = (
             len(found.node) == len(code) > 0
@@ -97,9 +101,8 @@ class KnownSeries:
         )  # fmt: skip
         return Leaves(node[:count], at[:count], value[:count], record[:count], read)
 
-    def _make_room(self, size: int) -> None:
-        """Room for as many parts as a message of `size` bytes can have."""
-        parts = size // 2 + 4
+    def _make_room(self, parts: int, size: int) -> None:
+        """Room for a message's parts, of `size` bytes at most; what has more is not learned."""
         if self._used[0] + parts > NODES or self._used[1] + size > ARENA:
             self.clear()
         while self._used[0] + parts > len(self._nodes):
@@ -405,7 +408,7 @@ def _child(
         ):
             return found
         slot = (slot + 1) & mask
-    if not learn:
+    if not learn or used[0] >= nodes.shape[0]:
         return NONE
     found, free = used[0], used[1]
     slots[slot] = found

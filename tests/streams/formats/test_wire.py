@@ -135,3 +135,45 @@ def test_mutants_are_read_alike(name: str) -> None:
 @makers
 def test_ten_thousand_mutants_are_read_alike(name: str) -> None:
     _agrees(name, 10_000)
+
+
+@makers
+def test_what_is_learned_of_a_message_is_as_large_as_its_series(name: str) -> None:
+    """Not as its bytes: a record may unpack to very many that name nothing."""
+    using = warm(name)
+    (series,) = using.series.messages.values()
+    before = len(series._nodes)
+    series.learn(b"\x0a\x00" * 2**20, [0], [NOW], [1.0])
+    assert len(series._nodes) == before
+    assert known(using, name, MAKERS[name](NOW + 1, 1, 2, 3))
+
+
+@makers
+def test_a_request_of_many_series_is_known_when_it_comes_again(name: str) -> None:
+    """More than there was room for at first."""
+    gauges: list[dict[str, object]] = [
+        {"name": f"m{n}", "gauge": {"dataPoints": [{**POINT, "asDouble": float(n)}]}}
+        for n in range(5000)
+    ]
+    raw = {
+        "remote-write": packed(
+            v1.WriteRequest(
+                timeseries=[
+                    v1.TimeSeries(
+                        labels=[
+                            v1.Label(name=key, value=value).SerializeToString()
+                            for key, value in {"__name__": f"m{n}", "job": "a"}.items()
+                        ],
+                        samples=[v1.Sample(value=n, timestamp=NOW)],
+                    )
+                    for n in range(5000)
+                ]
+            )
+        ),
+        "otlp-proto": _request(*gauges).SerializeToString(),
+    }[name]
+    using = reading(late_s=0, future_s=0)
+    first = samples(parsed(name, raw, using=using), using)
+    assert known(using, name, raw)
+    assert samples(parsed(name, raw, using=using), using) == first
+    assert len(first) == 5000
