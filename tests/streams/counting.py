@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from confluent_kafka import KafkaError, Producer
 from pydantic import BaseModel, ConfigDict
@@ -37,6 +37,7 @@ from tests.streams.kafka_world import reader, records
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 STAGE = Stage("count", (ROLLBACKS, REFUSALS), (REFUSALS,), lambda _: Count())
+S = TypeVar("S", bound=worker.Running)
 TICKING = Stage("count", (ROLLBACKS,), (REFUSALS,), lambda _: Count(), ticks=True)
 
 
@@ -208,9 +209,15 @@ def clock() -> datetime:
 async def running(
     kafka: KafkaSettings, count: Count | None = None, stage: Stage = STAGE
 ) -> AsyncIterator[Shell]:
-    """A shell in this process, left in order at the end; raises what it failed of."""
+    """A shell in this process, as `in_order` runs it."""
     loop = asyncio.get_running_loop()
-    shell = Shell(stage, count or Count(), kafka, clock=clock, loop=loop)
+    async with in_order(Shell(stage, count or Count(), kafka, clock=clock, loop=loop)) as shell:
+        yield shell
+
+
+@asynccontextmanager
+async def in_order(shell: S) -> AsyncIterator[S]:
+    """Run a shell, leave in order at the end; raises what it failed of."""
     scene = asyncio.current_task()
     assert scene is not None
     shell.failed.add_done_callback(lambda _: scene.cancel())

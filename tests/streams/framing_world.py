@@ -1,13 +1,7 @@
 """A detector around which the column shell's tests turn: frames, and what is said of them."""
 
-import asyncio
-import os
-import signal
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from confluent_kafka import Producer
@@ -20,7 +14,8 @@ from streams.columns import ColumnShell
 from streams.connection import KafkaSettings
 from streams.stage import Stage
 from streams.topics import create
-from tests.streams.counting import Witness, clock
+from tests.streams.column_world import die, made_shell
+from tests.streams.counting import Witness, in_order
 
 STAGE = Stage("detect", (SAMPLES,), (ANOMALIES,), lambda _: detector())
 T0 = 1_767_323_045_000  # ms
@@ -85,54 +80,11 @@ def put_frames(kafka: KafkaSettings, first: int = 0, last: int = FRAMES) -> None
 async def running(
     kafka: KafkaSettings, detect: Detect, *, save_s: float = 30.0
 ) -> AsyncIterator[ColumnShell]:
-    """A shell in this process, left in order at the end; raises what it failed of."""
-    shell = made_shell(ColumnShell, kafka, detect, save_s)
-    scene = asyncio.current_task()
-    assert scene is not None
-    shell.failed.add_done_callback(lambda _: scene.cancel())
-    try:
-        await shell.start()
+    """A shell in this process, as `in_order` runs it."""
+    async with in_order(made_shell(ColumnShell, STAGE, detect, kafka, save_s)) as shell:
         yield shell
-    except asyncio.CancelledError:
-        shell.failed.result()
-        raise
-    finally:
-        await shell.stop()
-
-
-def made_shell(
-    kind: type[ColumnShell], kafka: KafkaSettings, detect: Detect, save_s: float
-) -> ColumnShell:
-    """The shell, not started."""
-    loop = asyncio.get_running_loop()
-    return kind(STAGE, detect, kafka, save_s=save_s, clock=clock, loop=loop)
-
-
-class Dying(ColumnShell):
-    """Kills its process once it has learned so many frames; half way it saves one partition."""
-
-    frames = 0
-    learned = 0
-
-    async def handle(self, events: list[Any]) -> None:
-        """As the shell does it, then perhaps the end."""
-        await super().handle(events)
-        before, self.learned = self.learned, self.learned + len(events)
-        if before < self.frames / 2 <= self.learned:
-            await self._save(0, 0)
-        if self.learned >= self.frames:
-            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def serve(kafka: KafkaSettings, frames: int, output: str) -> None:
-    """Learn until it dies."""
-    with Path(output).open("wb", buffering=0) as file:
-        os.dup2(file.fileno(), 2)
-    Dying.frames = frames
-
-    async def live() -> None:
-        shell = made_shell(Dying, kafka, detector(), save_s=1000.0)
-        await shell.start()
-        await shell.failed
-
-    sys.exit(asyncio.run(live()))
+    """Learn so many frames and die; one partition is saved half way."""
+    die(STAGE, detector(), kafka, frames=frames, half_way=(0,), output=output)

@@ -1,14 +1,8 @@
 """Shops that log, around which the log stage's test turns: raw lines in, a worker that dies."""
 
-import asyncio
 import json
-import os
-import signal
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
 
 from agents.logs.settings import LogSettings
 from agents.logs.stage import Logs
@@ -18,7 +12,8 @@ from schemas.topics import ANOMALIES, LOGLINES, SAMPLES, TEMPLATES
 from streams.columns import ColumnShell
 from streams.connection import KafkaSettings
 from streams.stage import Stage
-from tests.streams.counting import clock
+from tests.streams.column_world import die, made_shell
+from tests.streams.counting import in_order
 from tests.streams.kafka_world import records
 
 STAGE = Stage("logs", (LOGLINES,), (TEMPLATES, SAMPLES, ANOMALIES), lambda _: logs())
@@ -73,53 +68,11 @@ def state(stage: Logs) -> list[bytes]:
 
 @asynccontextmanager
 async def running(kafka: KafkaSettings, stage: Logs) -> AsyncIterator[ColumnShell]:
-    """A shell in this process, left in order at the end; raises what it failed of."""
-    shell = made_shell(ColumnShell, kafka, stage)
-    scene = asyncio.current_task()
-    assert scene is not None
-    shell.failed.add_done_callback(lambda _: scene.cancel())
-    try:
-        await shell.start()
+    """A shell in this process, as `in_order` runs it."""
+    async with in_order(made_shell(ColumnShell, STAGE, stage, kafka)) as shell:
         yield shell
-    except asyncio.CancelledError:
-        shell.failed.result()
-        raise
-    finally:
-        await shell.stop()
-
-
-def made_shell(kind: type[ColumnShell], kafka: KafkaSettings, stage: Logs) -> ColumnShell:
-    """The shell, not started."""
-    loop = asyncio.get_running_loop()
-    return kind(STAGE, stage, kafka, save_s=1000.0, clock=clock, loop=loop)
-
-
-class Dying(ColumnShell):
-    """Kills its process once it has learned so many frames; half way it saves two partitions."""
-
-    frames = 0
-    learned = 0
-
-    async def handle(self, events: list[Any]) -> None:
-        """As the shell does it, then perhaps the end."""
-        await super().handle(events)
-        before, self.learned = self.learned, self.learned + len(events)
-        if before < self.frames / 2 <= self.learned:
-            await self._save(0, 0)
-            await self._save(2, 0)
-        if self.learned >= self.frames:
-            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def serve(kafka: KafkaSettings, frames: int, output: str) -> None:
-    """Learn until it dies."""
-    with Path(output).open("wb", buffering=0) as file:
-        os.dup2(file.fileno(), 2)
-    Dying.frames = frames
-
-    async def live() -> None:
-        shell = made_shell(Dying, kafka, logs())
-        await shell.start()
-        await shell.failed
-
-    sys.exit(asyncio.run(live()))
+    """Learn so many frames and die; two partitions are saved half way."""
+    die(STAGE, logs(), kafka, frames=frames, half_way=(0, 2), output=output)

@@ -21,7 +21,8 @@ from schemas.frames import Samples, canonical, write_samples
 from schemas.topics import PARTITIONS, SAMPLES
 from streams.columns import ColumnShell
 from streams.connection import KafkaSettings
-from tests.streams.framing_world import made_shell
+from tests.streams.column_world import made_shell
+from tests.streams.framing_world import STAGE
 
 T0 = 1_767_323_045  # epoch s
 STEP_S = 30
@@ -78,13 +79,13 @@ class Story(NamedTuple):
         }
 
 
-def digest(detect: Detect, partitions: Iterator[int] | range = range(PARTITIONS)) -> dict[str, str]:
+def digest(detect: Detect) -> dict[str, str]:
     """A hash of each block's bytes, by its number; blocks that are away are brought back."""
     return {
         f"{partition}/{number}": hashlib.sha256(
             detect.index(partition).in_memory(number).dump()
         ).hexdigest()
-        for partition in partitions
+        for partition in range(PARTITIONS)
         for number in range(len(detect.blocks(partition)))
     }
 
@@ -93,7 +94,6 @@ class Timed(ColumnShell):
     """Notes when it got its partitions and when it had scored its first frames; dies when told."""
 
     die_after = 0  # frames
-    ends_at = 0  # offset of the last frame of each partition
     output = Path()
     handled = 0
     assigned_at = assigned_cpu = scored_at = 0.0
@@ -156,8 +156,7 @@ def serve(kafka: KafkaSettings, story: Story, fate: Fate, output: str) -> None:
     async def live() -> None:
         warm_up()
         detect = Detect(DetectSettings(), {})
-        shell = made_shell(Timed, kafka, detect, fate.save_s)
-        assert isinstance(shell, Timed)
+        shell = made_shell(Timed, STAGE, detect, kafka, fate.save_s)
         shell.output, shell.die_after = Path(output), fate.dies
         shell.watch()
         await shell.start()
