@@ -10,7 +10,7 @@ whose services have several workers hears of those beside its anomalies only, an
 forgets the minutes before it.
 """
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -64,7 +64,7 @@ class Weak:
 
     def __init__(self, groups: Mapping[str, str]) -> None:
         self._of = groups
-        self._groups: dict[str, _Group] = {}
+        self._groups: dict[str, _Group] = defaultdict(_Group)
         self._watched: dict[str, str] = {}  # series with an open anomaly -> the anomaly
 
     def told(self, said: Iterable[Said], hints: Iterable[Hint], cause: str) -> Iterator[Said]:
@@ -83,7 +83,7 @@ class Weak:
     def _heard(self, one: Said, cause: str) -> Iterator[Said]:
         """An anomaly has changed: what was weak before it opened is of interest now."""
         event = one.event
-        group = self._groups.setdefault(event.group, _Group())
+        group = self._groups[event.group]
         at = event.at.timestamp()
         if event.change == "cleared":
             group.open.discard(event.anomaly)
@@ -103,7 +103,7 @@ class Weak:
             return
         service = service_of(hint.series)
         name = self._of.get(service, service)
-        group = self._groups.setdefault(name, _Group())
+        group = self._groups[name]
         if not group.open and hint.at > group.until:
             group.before.append(hint)
             return
@@ -119,16 +119,15 @@ def hints(share: Share, value: Floats, scores: Scores) -> Iterator[Hint]:
     """The samples of a block's share that are a little unusual, once a minute and series."""
     block = share.block
     near = (scores.raw >= LEAST) & (share.at - block.weak_at[share.rows] >= EVERY_S)
-    for i in np.flatnonzero(near & np.isfinite(value)).tolist():
-        row, at = int(share.rows[i]), float(share.at[i])
-        if at - block.weak_at[row] < EVERY_S:
-            continue
-        block.weak_at[row] = at
-        yield Hint(
-            int(share.place[i]), at, block.names[row], float(value[i]), float(scores.raw[i]),
-            bounded(float(scores.low[i])), bounded(float(scores.high[i])),
-            int(scores.direction[i]), int(scores.kind[i]), int(scores.statistic[i]),
-        )  # fmt: skip
+    picked = np.flatnonzero(near & np.isfinite(value))
+    columns = (
+        share.rows, share.place, share.at, value, scores.raw, scores.low, scores.high,
+        scores.direction, scores.kind, scores.statistic,
+    )  # fmt: skip
+    for row, place, at, *what in zip(*(c[picked].tolist() for c in columns), strict=True):
+        if at - block.weak_at[row] >= EVERY_S:  # not so soon after one of the same frame
+            block.weak_at[row] = at
+            yield Hint(place, at, block.names[row], *what)
 
 
 def _said(hint: Hint, group: str, place: int, cause: str) -> Said:
@@ -151,8 +150,8 @@ def _said(hint: Hint, group: str, place: int, cause: str) -> Said:
         score=hint.raw,
         raw=hint.raw,
         value=hint.value,
-        low=hint.low,
-        high=hint.high,
+        low=bounded(hint.low),
+        high=bounded(hint.high),
         since=at,
         statistic=statistic(hint.statistic),
         reason=f"{metric} is {hint.value:.4g}, a little unusual ({hint.raw:.2f} of an alarm)",
