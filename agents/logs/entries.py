@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from agents.logs.multiline import (
     CHARACTERS,
-    SOURCES,
     Joiner,
     Opened,
     Part,
@@ -28,6 +27,7 @@ LEVELS = ("", "trace", "debug", "info", "notice", "warning", "error", "critical"
 RANK = {level: rank for rank, level in enumerate(LEVELS)}
 WARNING, ERROR, CRITICAL = RANK["warning"], RANK["error"], RANK["critical"]
 HELD = 4_000_000  # characters held back; above it the oldest entries end
+SOURCES = 4_096  # entries held back; above it the oldest end
 DIGITS = 16  # of a source before its service
 NARROW = 65_536
 LATE_LINES = {"python", "go"}  # traces that go on with lines that look like any other
@@ -117,9 +117,8 @@ class FrameJoiner:
         source = group.source()
         for place in np.flatnonzero(slow[source]).tolist():
             part = rows.part(place, group.names[source[place]])
-            held = self._joiner.open.get(part.source)
-            if self._joiner.add(part) and held is not None:
-                rows.end(place, held)
+            if ended := self._joiner.add(part):
+                rows.end(place, ended)
 
     def _flushed(self, before: int) -> list[Opened]:
         opened = self._joiner.open

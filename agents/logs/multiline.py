@@ -2,11 +2,11 @@
 
 Which line belongs to the one before is told by how traces are written: indented frames,
 `Caused by:`, Python's `Traceback` up to its unindented last line, Go's goroutines. An entry is
-given out when its source begins another, or by `flush` when nothing has come for a while.
+over when its source begins another; what else ends one is for the caller to say.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import msgspec
@@ -19,10 +19,9 @@ from schemas.errors import Rejected
 
 VERSION = 1
 GAP_MS = 2_000  # of event time: what comes later is no part of a trace
-PARTS = 500  # lines kept of an entry; the rest is counted
+PARTS = 500  # lines kept of an entry
 CHARACTERS = 16_384
 FEW = 256  # lines, fewer than which are looked at one by one
-SOURCES = 4_096  # entries open at once; above it the oldest is given out
 
 _FRAME = re.compile(
     r"[ \t]|at |Caused by: |Suppressed: |\.\.\. \d+ (?:more|common frames)|Traceback \(most recent"
@@ -56,7 +55,6 @@ class Entry(NamedTuple):
     at: int
     severity: str
     text: str
-    left_out: int = 0  # lines beyond the bounds
 
 
 class Opened(msgspec.Struct):
@@ -68,7 +66,6 @@ class Opened(msgspec.Struct):
     lines: list[str]
     last: int
     size: int
-    left_out: int = 0
     trace: str = ""  # "python" until its last line, "go", "thrown"
 
 
@@ -78,22 +75,12 @@ class _Wire(msgspec.Struct):
 
 
 class Joiner:
-    """Joins lines of many sources; the same entries however the lines are cut into batches."""
+    """Joins lines of many sources, one by one."""
 
     def __init__(self) -> None:
         self.open: dict[str, Opened] = {}  # by source, the one begun first first
 
-    def feed(self, parts: Iterable[Part]) -> list[Entry]:
-        """The entries that these lines ended, in the order in which they ended."""
-        ended: list[Entry] = []
-        for part in parts:
-            if part.source not in self.open and len(self.open) >= SOURCES:
-                ended.append(entry_of(self.open.pop(next(iter(self.open)))))
-            if entry := self.add(part):
-                ended.append(entry)
-        return ended
-
-    def add(self, part: Part) -> Entry | None:
+    def add(self, part: Part) -> Opened | None:
         """The entry that this line ended, if it did."""
         entry = self.open.get(part.source)
         if entry is not None and _continues(entry, part):
@@ -102,12 +89,7 @@ class Joiner:
         if entry is not None:
             del self.open[part.source]
         self.open[part.source] = begun(part)
-        return entry_of(entry) if entry else None
-
-    def flush(self, before: int) -> list[Entry]:
-        """The entries to which nothing was added since `before`, epoch milliseconds."""
-        over = [source for source, entry in self.open.items() if entry.last < before]
-        return [entry_of(self.open.pop(source)) for source in over]
+        return entry
 
     def dump(self) -> bytes:
         """The open entries, masked, as bytes with their version."""
@@ -174,7 +156,6 @@ def _extend(entry: Opened, part: Part) -> None:
         entry.trace = "thrown"
     entry.last = max(entry.last, part.at)
     if len(entry.lines) >= PARTS or entry.size + len(text) > CHARACTERS:
-        entry.left_out += 1
         return
     entry.lines.append(text)
     entry.size += len(text)
@@ -203,4 +184,4 @@ def continuing(texts: Sequence[str]) -> list[int]:
 
 def entry_of(entry: Opened) -> Entry:
     """The entry as it is given out."""
-    return Entry(entry.source, entry.at, entry.severity, "\n".join(entry.lines), entry.left_out)
+    return Entry(entry.source, entry.at, entry.severity, "\n".join(entry.lines))

@@ -4,11 +4,11 @@ import random
 
 import pytest
 
-from agents.logs.entries import Entries, FrameJoiner, source_of
-from agents.logs.multiline import FEW, SOURCES, Joiner, Part, continuing
+from agents.logs.entries import SOURCES, Entries, FrameJoiner, source_of
+from agents.logs.multiline import FEW, Joiner, Part, continuing
 from schemas.errors import Rejected
 from tests.agents.logs.lines import T0, Line, frame
-from tests.agents.logs.test_multiline import GISTS
+from tests.agents.logs.test_multiline import GISTS, added, held
 
 ALL = 10**15
 
@@ -25,11 +25,19 @@ def traces(draw: random.Random, count: int) -> list[Line]:
 
 def line_by_line(rows: list[Line]) -> list[tuple[str, int, str]]:
     joiner = Joiner()
-    ended = joiner.feed(
-        Part(source_of(row.service, row.labels), T0 + round(row.at * 1000), row.severity, row.text)
-        for row in rows
+    ended = added(
+        joiner,
+        (
+            Part(
+                source_of(row.service, row.labels),
+                T0 + round(row.at * 1000),
+                row.severity,
+                row.text,
+            )
+            for row in rows
+        ),
     )
-    return [(e.source[16:], e.at, e.text) for e in (*ended, *joiner.flush(ALL))]
+    return [(e.source[16:], e.at, e.text) for e in (*ended, *held(joiner))]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -63,12 +71,15 @@ def test_what_nothing_was_added_to_for_a_while_is_given_out() -> None:
     joiner = FrameJoiner()
     assert joiner.feed(frame([Line(0, "alone")]), T0).text == []
     assert joiner.feed(frame([Line(9, "other", service="cart")]), T0 + 7000).text == ["alone"]
+    assert joiner.feed(frame([]), T0 + 9000).text == []
+    assert joiner.feed(frame([]), T0 + 9001).text == ["other"]
+    assert joiner.feed(frame([]), ALL).text == []
 
 
 def test_what_is_held_back_is_bounded() -> None:
     joiner = FrameJoiner()
     given = joiner.feed(frame([Line(0, f"l{i}", labels=str(i)) for i in range(SOURCES + 3)]), 0)
-    assert len(given) == 3
+    assert given.text == ["l0", "l1", "l2"]
     long = joiner.feed(frame([Line(1, "x" * 16_000, labels=f"long {i}") for i in range(300)]), 0)
     assert len(long) > 300
 

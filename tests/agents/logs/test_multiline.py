@@ -1,10 +1,11 @@
 """Multiline: a trace is one entry, whatever language it is of, and its gist one line."""
 
 import random
+from collections.abc import Iterable
 
 import pytest
 
-from agents.logs.multiline import CHARACTERS, PARTS, SOURCES, Entry, Joiner, Part, gist
+from agents.logs.multiline import CHARACTERS, PARTS, Entry, Joiner, Part, entry_of, gist
 from schemas.errors import Rejected
 
 JAVA = """order 5 failed
@@ -58,9 +59,18 @@ def parts(text: str, source: str = "shop", at: int = 0) -> list[Part]:
     return [Part(source, at + i, "error", line) for i, line in enumerate(text.splitlines())]
 
 
+def added(joiner: Joiner, rows: Iterable[Part]) -> list[Entry]:
+    """The entries that these lines end, in the order in which they end."""
+    return [entry_of(ended) for row in rows if (ended := joiner.add(row))]
+
+
 def joined(*rows: Part) -> list[Entry]:
     joiner = Joiner()
-    return joiner.feed(rows) + joiner.flush(10**15)
+    return added(joiner, rows) + held(joiner)
+
+
+def held(joiner: Joiner) -> list[Entry]:
+    return [entry_of(entry) for entry in joiner.open.values()]
 
 
 @pytest.mark.parametrize(("text", "_gist"), GISTS)
@@ -92,14 +102,6 @@ def test_an_indented_line_that_comes_later_begins_an_entry() -> None:
     assert [entry.text for entry in joined(*rows)] == ["done", "  indented"]
 
 
-def test_an_entry_is_given_out_when_nothing_comes() -> None:
-    joiner = Joiner()
-    assert joiner.feed([Part("a", 1000, "error", "done")]) == []
-    assert joiner.flush(1000) == []
-    assert joiner.flush(1001) == [Entry("a", 1000, "error", "done")]
-    assert joiner.flush(9999) == []
-
-
 def test_batches_dumps_and_loads_change_nothing() -> None:
     draw = random.Random(9)
     rows = [row for i in range(60) for row in parts(draw.choice(GISTS)[0], draw.choice("abc"), i)]
@@ -107,22 +109,18 @@ def test_batches_dumps_and_loads_change_nothing() -> None:
     joiner, found = Joiner(), []
     while rows:
         cut = draw.randrange(1, 9)
-        found += joiner.feed(rows[:cut])
+        found += added(joiner, rows[:cut])
         rows = rows[cut:]
         joiner = Joiner.load(joiner.dump())
-    assert found + joiner.flush(10**15) == expected
+    assert found + held(joiner) == expected
 
 
-def test_entries_and_their_number_are_bounded() -> None:
+def test_an_entry_is_bounded() -> None:
     trace = [Part("a", 0, "", "head"), *[Part("a", 0, "", "\tat x") for _ in range(2000)]]
     (entry,) = joined(*trace)
     assert entry.text.count("\n") == PARTS - 1
-    assert entry.left_out == 2001 - PARTS
     (entry,) = joined(Part("a", 0, "", "head"), *[Part("a", 0, "", "\t" + "x" * 999)] * 50)
     assert len(entry.text) < 2 * CHARACTERS
-    joiner = Joiner()
-    ended = joiner.feed([Part(f"s{i}", i, "", "line") for i in range(SOURCES + 3)])
-    assert [entry.source for entry in ended] == ["s0", "s1", "s2"]
 
 
 def test_bytes_that_are_no_entries_are_refused() -> None:
