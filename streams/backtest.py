@@ -37,7 +37,7 @@ from streams.backtest_series import Series
 from streams.backtest_summary import Summary
 from streams.backtest_table import Chunk, Table, safe_name
 from streams.backtest_write import Scores, scores
-from streams.history import text, whole
+from streams.history import UNREADABLE, text, whole
 
 PAGE = "index.html"
 
@@ -183,8 +183,8 @@ class _Run:
         try:
             with text(path, "r") as file:
                 windows = is_windows(msgspec.json.decode(file.read()))
-        except (msgspec.DecodeError, OSError, ValueError):
-            return True
+        except (msgspec.DecodeError, RecursionError, *UNREADABLE):
+            return True  # reading it as a series says what is wrong with it
         if windows:
             name = path.relative_to(self._source).as_posix()
             self._notes.append(f"{name} holds windows, no series: --labels measures with them")

@@ -2,7 +2,6 @@
 
 import csv
 import math
-import zlib
 from array import array
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -15,7 +14,7 @@ import numpy as np
 from schemas.errors import Rejected
 from streams.backtest_table import Chunk, Columns, Floats, Table, columns, flags, number, seconds
 from streams.backtest_table import unit as unit_of
-from streams.history import text
+from streams.history import UNREADABLE, text
 
 SUFFIXES = (".csv", ".csv.gz")
 CHUNK = 65_536  # rows: large enough that the kernel's call costs nothing
@@ -60,7 +59,7 @@ class _Reading:
                 line = reader.line_num
                 if fields:
                     yield line, fields
-        except (csv.Error, UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
+        except (csv.Error, *UNREADABLE) as error:
             raise Rejected(f"{self._name} after line {line}: cannot be read: {error}") from error
 
     def chunks(self, rows: Iterator[Row], found: Columns) -> Iterator[Chunk]:

@@ -17,7 +17,7 @@ import msgspec
 
 from schemas.errors import Rejected
 from streams.backtest_table import seconds, unit
-from streams.history import text
+from streams.history import UNREADABLE, text
 
 ENDINGS = (".csv.gz", ".csv", ".parquet", ".json.gz", ".json")
 NAMES = ("series", "start", "end")
@@ -88,7 +88,7 @@ def read_labels(path: Path, zone: tzinfo) -> Labels:
             if span.end < span.start:
                 raise Rejected(f"{path} {where}: ends at {end} before it starts at {start}")
             spans[series].append(span)
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error, msgspec.DecodeError) as error:
+    except (csv.Error, msgspec.DecodeError, RecursionError, *UNREADABLE) as error:
         raise Rejected(f"{path} cannot be read: {error}") from error
     return Labels(spans, numenta=numenta)
 

@@ -9,7 +9,6 @@ the share of lines whose group is exactly the labelled group, no line more and n
 Source: J. Zhu et al., "Tools and Benchmarks for Automated Log Parsing", 2019.
 """
 
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -20,7 +19,7 @@ import msgspec
 
 from agents.logs.miner import Mined, Miner
 from schemas.errors import Rejected
-from streams.history import text, whole
+from streams.history import UNREADABLE, text, whole
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
 CHUNK = 8_192  # lines
@@ -157,5 +156,5 @@ def _chunks(path: Path, name: str) -> Iterator[list[_Line]]:
                 yield chunk
     except msgspec.DecodeError as error:
         raise Rejected(f'{name} line {number}: needs {{"line": text}}: {error}') from error
-    except (UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
+    except (RecursionError, *UNREADABLE) as error:
         raise Rejected(f"{name} after line {number}: cannot be read: {error}") from error

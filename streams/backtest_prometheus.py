@@ -7,7 +7,6 @@ history comes in pieces: `NAME.1.json`, `NAME.2.json` and so on are read as one.
 
 import math
 import re
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from schemas.errors import Rejected
 from schemas.frames import canonical
 from streams.backtest_csv import CHUNK
 from streams.backtest_table import Chunk, Floats, Table
-from streams.history import text
+from streams.history import UNREADABLE, text
 
 SUFFIXES = (".json", ".json.gz")
 PIECE = re.compile(r"\.\d+(?=\.json(\.gz)?$)")
@@ -56,7 +55,7 @@ def is_answer(path: Path) -> bool:
     try:
         with text(path, "r") as file:
             return '"status"' in (head := file.read(4096)) or '"resultType"' in head
-    except (OSError, UnicodeDecodeError, EOFError, zlib.error):
+    except UNREADABLE:
         return True  # reading it again, in full, says what is wrong with it
 
 
@@ -85,7 +84,7 @@ def _answer(path: Path, name: str) -> list[_Series]:
             answer = msgspec.json.decode(file.read(), type=_Answer)
     except msgspec.DecodeError as error:
         raise Rejected(f"{name}: is not {EXPECTED}: {error}") from error
-    except (UnicodeDecodeError, OSError, EOFError, zlib.error, RecursionError) as error:
+    except (RecursionError, *UNREADABLE) as error:
         raise Rejected(f"{name}: cannot be read: {error}") from error
     if answer.status != "success" or answer.data is None:
         raise Rejected(f"{name}: the query failed: {answer.error or answer.status}"[:300])

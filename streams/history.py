@@ -1,6 +1,7 @@
 """History: files of text, packed or plain, and outputs that appear only once they are whole."""
 
 import gzip
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import IO, Literal, cast
 
 from schemas.errors import Unavailable
 
+# What reading raises: no such file, packed wrongly, cut off, another encoding
+UNREADABLE = (OSError, zlib.error, EOFError, UnicodeDecodeError)
 ENCODING = {"r": "utf-8-sig", "w": "utf-8"}
 
 

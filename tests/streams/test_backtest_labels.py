@@ -49,6 +49,7 @@ def test_labels_are_read(name: str, content: str, tmp_path: Path) -> None:
         ("l.json", '{"a": [[1]]}', "needs "),
         ("l.json", '[{"series": "a"}]', "entry 1: needs series, start and end"),
         ("l.json", "[", "cannot be read"),
+        ("l.json", "[" * 10_000 + "]" * 10_000, "cannot be read: maximum recursion depth"),
         ("l.csv", "series,start,end\na,nan,2\n", "line 2: timestamp 'nan' is not finite"),
     ],
 )

@@ -114,6 +114,10 @@ def test_logs_and_series_are_read_side_by_side(history: Path, found: Path) -> No
         (b'{"line": 5}\n', "web/a.jsonl line 1"),
         (b'{"line": "a"}\n\nnot json\n', "web/a.jsonl line 3"),
         (b'{"line": "a"}\n\xff\n', "web/a.jsonl after line 0: cannot be read"),
+        (
+            b'{"line": "a", "more": ' + b"[" * 10_000 + b"]" * 10_000 + b"}\n",
+            "web/a.jsonl after line 1: cannot be read: maximum recursion depth",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_named_and_leaves_nothing(

@@ -5,6 +5,7 @@ import gzip
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 
@@ -100,6 +101,16 @@ def test_what_is_no_number_is_missing(history: Path, scored: Path) -> None:
     ]
 
 
+def test_a_packed_document_that_was_cut_off_is_named(history: Path, scored: Path) -> None:
+    """Its beginning can be read, and looks like no answer."""
+    packed = gzip.compress(orjson.dumps(np.random.default_rng(1).normal(size=9000).tolist()))
+    (history / "bad.json.gz").write_bytes(packed[: len(packed) // 2])
+    (history / "good.json").write_bytes(answer(series(QUEUE, [0], [1])))
+    summary = backtest(history, scored)
+    assert summary.faults[0].startswith("bad.json.gz: cannot be read: Compressed file ended")
+    assert summary.series == 1
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -112,6 +123,7 @@ def test_what_is_no_number_is_missing(history: Path, scored: Path) -> None:
         (b'{"status": "success"', "is not a range query's answer"),
         (b'{"version": 1}', "is not a range query's answer"),
         (b"\xff\xfe", "cannot be read"),
+        (b'{"a":' + b"[" * 10_000 + b"]" * 10_000 + b"}", "cannot be read: maximum recursion"),
         (b"", "is not a range query's answer"),
     ],
 )
