@@ -116,6 +116,7 @@ class Detect:
         self._opinions.pop(partition, None)
         self._rolls.pop(partition, None)
         self._clocks.pop(partition, None)
+        self._weak = Weak(self._groups)  # its anomalies end elsewhere, unheard of here
 
     def roll(self, partition: int) -> Roll:
         """Which of the partition's series are silent, or start over and over."""

@@ -6,8 +6,8 @@ anomaly of the group is open and for some minutes after, with what was seen in t
 of one series once a minute, of a group so often at most that a person can still read along.
 
 It is support and never needed: what is remembered is this worker's and is not saved, so a group
-whose services have several workers hears of those beside its anomalies only, and a restart
-forgets the minutes before it.
+whose services have several workers hears of those beside its anomalies only, and a restart or
+a partition that comes or goes forgets the minutes before it.
 """
 
 from collections import defaultdict, deque

@@ -87,3 +87,30 @@ def test_however_frames_are_cut_the_same_is_said_in_the_same_order(size: int) ->
 
 def test_it_has_the_lowest_severity_whatever_its_score() -> None:
     assert {a.severity for a in weak(said())} == {severity(0.0)}
+
+
+def test_of_an_anomaly_that_another_worker_has_now_nothing_more_is_heard() -> None:
+    """Two services of one group in two partitions: what is open goes away with its partition."""
+    names, values = story(spike=True)
+    at = T0 + 1000 * np.arange(len(values), dtype=np.int64)
+
+    def frame(of: int, part: slice) -> Samples:
+        code = np.tile(np.arange(5, dtype=np.int32), part.stop - part.start)
+        inside = values[part, 5 * of : 5 * of + 5]
+        return Samples(names[5 * of : 5 * of + 5], code, np.repeat(at[part], 5), inside.ravel())
+
+    def heard(*, moved: bool) -> list[Anomaly]:
+        detect = Detect(DetectSettings(), GROUPS)
+        events = [
+            a
+            for n, first in enumerate(range(0, 910, 10))
+            for partition in (0, 1)
+            for a in detect.feed(frame(partition, slice(first, first + 10)), partition, n)
+        ]
+        assert any(a.change == "opened" for a in events)
+        if moved:
+            detect.drop(0)
+        return weak(detect.feed(frame(1, slice(910, 1500)), 1, 91))
+
+    assert {a.service for a in heard(moved=False)} == {"queue"}
+    assert heard(moved=True) == []
