@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 
 from agents.logs.match import Table, Template, founded, identity
 from agents.logs.merge import Join, join_of
-from agents.logs.signature import LENGTH, WIDTH, substitute
+from agents.logs.signature import signature
 from agents.logs.skeleton import Skeleton, skeleton
 from agents.logs.states import Saved, dumped, loaded
 from schemas.errors import Rejected
@@ -92,7 +92,7 @@ class Miner:
         new: list[Founded] = []
         young = self._young
         for line in lines:
-            text = substitute("0", line[:WIDTH])[:LENGTH]
+            text = signature(line)
             seen = young.get(text)
             if seen is None:
                 seen = self._recall(text)
