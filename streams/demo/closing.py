@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from schemas.anomalies import Anomaly
 from schemas.incidents import Incident
 from schemas.outcomes import Report
 from schemas.plans import Approved, Decision
@@ -62,8 +61,7 @@ def _timeline(story: Story, fault: datetime) -> Table:
 def _moments(story: Story, fault: datetime) -> Iterator[tuple[datetime, str, str]]:
     """What a person would tell of it: when, what, more."""
     yield fault, "fault", "the batch job starts to flood the queue"
-    alarms = (a for a in story.of(Anomaly) if a.change != "weak" and a.since >= fault)
-    anomaly = next(alarms, None)
+    anomaly = next((alarm for alarm in story.alarms if alarm.since >= fault), None)
     if anomaly:
         yield anomaly.at, "first anomaly", anomaly.reason
     named: tuple[tuple[str, Event | None, str], ...] = (

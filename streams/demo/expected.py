@@ -7,7 +7,6 @@ what must have been on the topics and in the shop's own log; what was not is why
 from collections.abc import Callable
 from typing import NamedTuple
 
-from schemas.anomalies import Anomaly
 from schemas.outcomes import Report
 from schemas.plans import Approved, Decision
 from streams.demo.mode import Mode
@@ -72,9 +71,8 @@ def _after_the_fault(seen: Seen) -> str:
 
 
 def _detected(seen: Seen) -> str:
-    metrics = (a for a in seen.story.of(Anomaly) if a.source == "metric")
-    alarms = [a for a in metrics if a.change != "weak"]
-    return "" if alarms else "no metric was found to be abnormal"
+    found = any(alarm.source == "metric" for alarm in seen.story.alarms)
+    return "" if found else "no metric was found to be abnormal"
 
 
 def _forecast(seen: Seen) -> str:

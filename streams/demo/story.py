@@ -97,10 +97,15 @@ class Story:
         return [Point(budget.at.timestamp(), budget.left) for budget in self.of(Budget)]
 
     @property
+    def alarms(self) -> list[Anomaly]:
+        """What was said to be abnormal, and of its end; weak evidence alone says nothing."""
+        return [anomaly for anomaly in self.of(Anomaly) if anomaly.change != "weak"]
+
+    @property
     def anomalies(self) -> int:
         """How many opened; a burning budget is not one of them."""
-        alarms = (a for a in self.of(Anomaly) if a.change == "opened")
-        return len({alarm.anomaly for alarm in alarms if alarm.source != "slo"})
+        opened = (alarm for alarm in self.alarms if alarm.change == "opened")
+        return len({alarm.anomaly for alarm in opened if alarm.source != "slo"})
 
     @property
     def incidents(self) -> list[str]:
