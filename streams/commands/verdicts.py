@@ -58,7 +58,7 @@ def verdict(
     from streams.answering import judged, undone
     from streams.settings import Settings
 
-    if bool(undo) == bool(incident) or bool(incident) != bool(says):
+    if bool(undo) == bool(incident) or bool(incident) != bool(says) or (undo and service):
         raise typer.BadParameter("name an incident and good, late or false; or --undo ID alone")
     settings = Settings.load()
     person = person_of(name, key, settings)

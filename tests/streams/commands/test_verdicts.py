@@ -126,6 +126,7 @@ def test_it_is_shown_before_it_is_said(kept: Kept, sentinel: Sentinel) -> None:
         ((), 2, "name an incident and good, late or false; or --undo ID alone"),
         (("INC",), 2, "name an incident and good, late or false"),
         (("INC", "false", "--undo", "1"), 2, "name an incident and good, late or false"),
+        (("--undo", "1", "--service", "checkout"), 2, "or --undo ID alone"),
         (("INC", "bad"), 2, "'bad' is not one of 'good', 'late', 'false'"),
         (("INC", "false", "--service", "mars"), 1, "is not about mars"),
         (("nothing", "false"), 1, "no incident 'nothing'"),
