@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from streams.formats.columns import Batch, Parsed, Reading
-from streams.formats.document import Documents, text_of
+from streams.formats.document import OBJECTS, text_of
 from streams.formats.limits import Refused
 from streams.formats.log_document import encode
 from streams.formats.record import Record, read_each
@@ -22,7 +22,6 @@ from streams.formats.verdict import too_many
 
 OWN = "alertmanager"
 NEVER = "0001-01-01T00:00:00Z"  # Go's zero time: has not ended
-DOCUMENTS = Documents(dict)
 Labels = dict[str, str]
 
 
@@ -33,7 +32,7 @@ def parse(batch: Batch, reading: Reading) -> Parsed:
 
 def _record(record: Record, raw: bytes) -> None:
     found: list[Any] = []
-    for document in DOCUMENTS.each(raw, record.limits):
+    for document in OBJECTS.each(raw, record.limits):
         if isinstance(document, Exception) or not isinstance(document.get("alerts"), list):
             found.append(document)
         else:

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from streams.formats.columns import Batch, Parsed, Reading
-from streams.formats.document import Documents, at_path, leaves, text_of
+from streams.formats.document import OBJECTS, at_path, leaves, read_documents, text_of
 from streams.formats.limits import Refused
 from streams.formats.log_document import Shape, encode, line, origin
-from streams.formats.record import Record, read_each
+from streams.formats.record import Record
 
 SHAPE = Shape(
     name="beats",
@@ -24,16 +24,11 @@ SHAPE = Shape(
 )
 # What says of which thing the numbers are, though it stands beside the module's own object
 THINGS = ("process.name", "container.name", "metricset.name", "service.address", "cloud.region")
-DOCUMENTS = Documents(dict)
 
 
 def parse(batch: Batch, reading: Reading) -> Parsed:
     """Read a batch of records."""
-    return read_each(batch, reading, _record, space=SHAPE.name)
-
-
-def _record(record: Record, raw: bytes) -> None:
-    record.each(DOCUMENTS.each(raw, record.limits), _event)
+    return read_documents(batch, reading, OBJECTS, _event, space=SHAPE.name)
 
 
 def _event(record: Record, event: Any) -> None:

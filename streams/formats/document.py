@@ -1,11 +1,13 @@
 """JSON in a record: one document, a list of them, or several separated by newlines."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 import msgspec
 
+from streams.formats.columns import Batch, Parsed, Reading
 from streams.formats.limits import Limits, Refused
+from streams.formats.record import Record, read_each
 from streams.formats.verdict import too_many
 
 DEEPEST = 16  # levels of an object whose fields become names; no producer's go beyond six
@@ -34,7 +36,7 @@ class Documents:
             document = self.one(text)
         except msgspec.ValidationError:
             raise
-        except ValueError:
+        except (ValueError, RecursionError):  # the first line's fault, if there are several
             if b"\n" not in text:
                 raise
         else:
@@ -42,7 +44,7 @@ class Documents:
             return
         lines = [line for line in text.split(b"\n") if line.strip()]
         too_many(len(lines), limits.elements)
-        yield from map(self._decoded, lines)
+        yield from map(self.decoded, lines)
 
     def _list(self, text: bytes, limits: Limits) -> Iterator[Any]:
         try:
@@ -50,18 +52,38 @@ class Documents:
         except msgspec.ValidationError:
             parts = self._parts(text)
             too_many(len(parts), limits.elements)
-            yield from map(self._decoded, parts)
+            yield from map(self.decoded, parts)
             return
         too_many(len(found), limits.elements)
         if not found:
             raise Refused("empty", "the list is empty")
         yield from found
 
-    def _decoded(self, part: Any) -> Any:
+    def decoded(self, part: Any) -> Any:
+        """One document, or why it is none."""
         try:
             return self.one(part)
         except (ValueError, RecursionError) as error:
             return error
+
+
+OBJECTS = Documents(dict)
+
+
+def read_documents(
+    batch: Batch,
+    reading: Reading,
+    documents: Documents,
+    read: Callable[[Record, Any], None],
+    *,
+    space: Hashable,
+) -> Parsed:
+    """Read a batch of records that hold documents, each of these with `read`."""
+
+    def record(found: Record, raw: bytes) -> None:
+        found.each(documents.each(raw, found.limits), read)
+
+    return read_each(batch, reading, record, space=space)
 
 
 def text_of(value: Any) -> str:

@@ -6,9 +6,7 @@ Source: Fluent Bit, plugins/out_kafka; filters kubernetes and tail.
 """
 
 from streams.formats.columns import Batch, Parsed, Reading
-from streams.formats.document import Documents
-from streams.formats.log_document import Shape, line
-from streams.formats.record import Record, read_each
+from streams.formats.log_document import Shape, read_lines
 
 SHAPE = Shape(
     name="fluentbit",
@@ -16,14 +14,8 @@ SHAPE = Shape(
     time=("@timestamp", "timestamp", "time", "date", "ts"),
     labels=("stream", "source", "tag", "host", "container_name", "_SYSTEMD_UNIT"),
 )
-DOCUMENTS = Documents(dict)
 
 
 def parse(batch: Batch, reading: Reading) -> Parsed:
     """Read a batch of records."""
-    return read_each(batch, reading, _record, space=SHAPE.name)
-
-
-def _record(record: Record, raw: bytes) -> None:
-    found = DOCUMENTS.each(raw, record.limits)
-    record.each(found, lambda each, document: line(each, document, SHAPE))
+    return read_lines(batch, reading, SHAPE)

@@ -11,7 +11,6 @@ whose bytes were seen before; of a record that came before with another time and
 these two are read (`known`). That is what makes this fast.
 """
 
-from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -22,6 +21,7 @@ from msgspec import UNSET, Raw
 
 from schemas.frames import canonical
 from streams.formats.columns import ELEMENT, Batch, Parsed, Reading, Rows, settled
+from streams.formats.document import Documents
 from streams.formats.limits import Limits, Refused
 from streams.formats.series import checked, service_of
 from streams.formats.severity import severity
@@ -56,9 +56,8 @@ class Decoders:
             rename=dict(zip(self.others, others, strict=True)),
             gc=False,  # an event holds no cycles and lives for one batch
         )
-        self.one: Callable[[Any], Any] = msgspec.json.Decoder(event).decode
-        self.many = msgspec.json.Decoder(list[event]).decode  # type: ignore[valid-type]
-        self.parts = msgspec.json.Decoder(list[Raw]).decode
+        self.documents = Documents(event)
+        self.one = self.documents.one
 
     def service(self, event: Any) -> str:
         """The service that a top-level field other than `service` names, or empty."""
@@ -104,8 +103,8 @@ class Parse:
                 continue
             try:
                 event = decode(raw)
-            except (ValueError, RecursionError) as error:
-                self.several(index, raw, error)
+            except (ValueError, RecursionError):
+                self.several(index, raw)
                 continue
             number = known((event.service, event.metric, bytes(event.labels)))
             if number is None:
@@ -121,10 +120,11 @@ class Parse:
             origin(index)
         return self.columns()
 
-    def several(self, index: int, raw: bytes, error: Exception) -> None:
+    def several(self, index: int, raw: bytes) -> None:
         """A record that is not one event: a list, lines, or nothing that we can read."""
         try:
-            for element, event in enumerate(self.elements(raw, error)):
+            found = self.decoders.documents.each(raw, self.reading.limits)
+            for element, event in enumerate(found):
                 origin = index + ELEMENT * (element + 1)
                 if isinstance(event, Exception):
                     self.rows.refuse(origin, *verdict(event))
@@ -132,42 +132,6 @@ class Parse:
                     self.add(event, origin)
         except (ValueError, RecursionError, Refused) as why:
             self.rows.refuse(index, *verdict(why))
-
-    def elements(self, raw: bytes, error: Exception) -> Iterator[Any]:
-        """The events of a list or of lines; in place of one that is none, its error."""
-        text = raw.strip()
-        if not text:
-            raise Refused("empty", "the record is empty")
-        if text.startswith(b"["):
-            try:
-                events = self.decoders.many(text)
-            except msgspec.ValidationError:
-                parts: list[Any] = self.decoders.parts(text)
-                self.allow(len(parts))
-                yield from map(self.decoded, parts)
-            else:
-                self.allow(len(events))
-                yield from events
-        elif b"\n" in text and not isinstance(error, msgspec.ValidationError):
-            lines = [line for line in text.split(b"\n") if line.strip()]
-            self.allow(len(lines))
-            yield from map(self.decoded, lines)
-        else:
-            raise error
-
-    def allow(self, elements: int) -> None:
-        """Raise Refused for more elements than a record may have, or none."""
-        if elements > (limit := self.reading.limits.elements):
-            raise Refused("too-many-elements", f"{elements} elements, {limit} allowed")
-        if not elements:
-            raise Refused("empty", "the list is empty")
-
-    def decoded(self, part: Any) -> Any:
-        """An event, or why it is none."""
-        try:
-            return self.decoders.one(part)
-        except (ValueError, RecursionError) as error:
-            return error
 
     def add(self, event: Any, origin: int) -> None:
         """Note an event whose series is new, or that is a log line, or wrong."""

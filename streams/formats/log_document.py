@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from streams.formats.document import at_path, leaves, text_of
+from streams.formats.columns import Batch, Parsed, Reading
+from streams.formats.document import OBJECTS, at_path, leaves, read_documents, text_of
 from streams.formats.limits import Refused
 from streams.formats.record import Record
 from streams.formats.severity import severity, stated
@@ -36,6 +37,15 @@ class Shape(NamedTuple):
     level: tuple[str, ...] = LEVELS
     called: tuple[tuple[str, str], ...] = ()  # labels that are to have another name than the path's
     timeless: bool = False  # whether a line without a time has its record's time of arrival
+
+
+def read_lines(batch: Batch, reading: Reading, shape: Shape) -> Parsed:
+    """Read a batch of records whose every object is a log line."""
+
+    def read(record: Record, document: Any) -> None:
+        line(record, document, shape)
+
+    return read_documents(batch, reading, OBJECTS, read, space=shape.name)
 
 
 def line(record: Record, document: Any, shape: Shape, *, at: Any = None) -> None:

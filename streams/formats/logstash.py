@@ -6,9 +6,7 @@ Source: Logstash, output kafka with codec json; logstash-logback-encoder.
 """
 
 from streams.formats.columns import Batch, Parsed, Reading
-from streams.formats.document import Documents
-from streams.formats.log_document import Shape, line
-from streams.formats.record import Record, read_each
+from streams.formats.log_document import Shape, read_lines
 
 SHAPE = Shape(
     name="logstash",
@@ -16,14 +14,8 @@ SHAPE = Shape(
     time=("@timestamp",),
     labels=("type", "path", "logger_name", "host", "host.name", "log.file.path", "environment"),
 )
-DOCUMENTS = Documents(dict)
 
 
 def parse(batch: Batch, reading: Reading) -> Parsed:
     """Read a batch of records."""
-    return read_each(batch, reading, _record, space=SHAPE.name)
-
-
-def _record(record: Record, raw: bytes) -> None:
-    found = DOCUMENTS.each(raw, record.limits)
-    record.each(found, lambda each, document: line(each, document, SHAPE))
+    return read_lines(batch, reading, SHAPE)

@@ -11,9 +11,9 @@ Source: prometheus-kafka-adapter, serializers.go.
 import msgspec
 
 from streams.formats.columns import Batch, Parsed, Reading
-from streams.formats.document import Documents
+from streams.formats.document import Documents, read_documents
 from streams.formats.limits import Refused
-from streams.formats.record import Record, read_each
+from streams.formats.record import Record
 from streams.formats.verdict import number
 
 METRIC = "__name__"
@@ -32,11 +32,7 @@ LABELS = msgspec.json.Decoder(dict[str, str])
 
 def parse(batch: Batch, reading: Reading) -> Parsed:
     """Read a batch of records."""
-    return read_each(batch, reading, _record, space="prometheus-json")
-
-
-def _record(record: Record, raw: bytes) -> None:
-    record.each(DOCUMENTS.each(raw, record.limits), _sample)
+    return read_documents(batch, reading, DOCUMENTS, _sample, space="prometheus-json")
 
 
 def _sample(record: Record, given: _Sample) -> None:

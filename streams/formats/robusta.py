@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from streams.formats.columns import Batch, Parsed, Reading
-from streams.formats.document import Documents, text_of
+from streams.formats.document import Documents, read_documents, text_of
 from streams.formats.limits import Refused
-from streams.formats.record import Record, read_each
+from streams.formats.record import Record
 
 
 class _Property(msgspec.Struct, gc=False):
@@ -39,11 +39,7 @@ DOCUMENTS = Documents(_Change)
 
 def parse(batch: Batch, reading: Reading) -> Parsed:
     """Read a batch of records."""
-    return read_each(batch, reading, _record, space="robusta")
-
-
-def _record(record: Record, raw: bytes) -> None:
-    record.each(DOCUMENTS.each(raw, record.limits), _change)
+    return read_documents(batch, reading, DOCUMENTS, _change, space="robusta")
 
 
 def _change(record: Record, change: _Change) -> None:

@@ -4,10 +4,10 @@ Source: rsyslog, runtime/rsconf.c, tools/smfile.c.
 """
 
 from streams.formats.columns import Batch, Parsed, Reading
-from streams.formats.document import Documents
+from streams.formats.document import OBJECTS, read_documents
 from streams.formats.limits import Refused
 from streams.formats.log_document import Shape, line
-from streams.formats.record import Record, read_each
+from streams.formats.record import Record
 
 SHAPE = Shape(
     name="rsyslog-json",
@@ -22,16 +22,11 @@ SHAPE = Shape(
         ("fromhost", "host"),
     ),
 )
-DOCUMENTS = Documents(dict)
 
 
 def parse(batch: Batch, reading: Reading) -> Parsed:
     """Read a batch of records."""
-    return read_each(batch, reading, _record, space=SHAPE.name)
-
-
-def _record(record: Record, raw: bytes) -> None:
-    record.each(DOCUMENTS.each(raw, record.limits), _line)
+    return read_documents(batch, reading, OBJECTS, _line, space=SHAPE.name)
 
 
 def _line(record: Record, document: dict[str, object]) -> None:

@@ -9,9 +9,9 @@ Source: syslog-ng, modules/kafka; "Macros of syslog-ng".
 from typing import Any
 
 from streams.formats.columns import Batch, Parsed, Reading
-from streams.formats.document import Documents
+from streams.formats.document import OBJECTS, read_documents
 from streams.formats.log_document import Shape, first, line
-from streams.formats.record import Record, read_each
+from streams.formats.record import Record
 from streams.formats.syslog import moment
 from streams.formats.verdict import instant
 
@@ -29,16 +29,11 @@ SHAPE = Shape(
 )
 DATES = ("ISODATE", "S_ISODATE", "R_ISODATE", "DATE", "S_DATE", "R_DATE", "STAMP")
 UNIX = ("UNIXTIME", "S_UNIXTIME", "R_UNIXTIME")
-DOCUMENTS = Documents(dict)
 
 
 def parse(batch: Batch, reading: Reading) -> Parsed:
     """Read a batch of records."""
-    return read_each(batch, reading, _record, space=SHAPE.name)
-
-
-def _record(record: Record, raw: bytes) -> None:
-    record.each(DOCUMENTS.each(raw, record.limits), _line)
+    return read_documents(batch, reading, OBJECTS, _line, space=SHAPE.name)
 
 
 def _line(record: Record, document: dict[str, Any]) -> None:

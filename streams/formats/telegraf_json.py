@@ -42,20 +42,13 @@ def _record(record: Record, raw: bytes) -> None:
     found: list[Any] = []
     for metric in DOCUMENTS.each(raw, record.limits):
         if isinstance(metric, _Metric) and metric.metrics is not None:
-            found += [_decoded(part) for part in metric.metrics]
+            found += map(DOCUMENTS.decoded, metric.metrics)
         else:
             found.append(metric)
     too_many(len(found), record.limits.elements)
     if not found:
         raise Refused("empty", "no metrics in it")
     record.each(found, _metric)
-
-
-def _decoded(part: Any) -> Any:
-    try:
-        return DOCUMENTS.one(part)
-    except (ValueError, RecursionError) as error:
-        return error
 
 
 def _metric(record: Record, metric: _Metric) -> None:

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from typing import Any
 
 from streams.formats.columns import Batch, Parsed, Reading
-from streams.formats.document import Documents, text_of
+from streams.formats.document import OBJECTS, read_documents, text_of
 from streams.formats.histogram import QUANTILES, Told, classic, note
 from streams.formats.limits import Refused
 from streams.formats.log_document import Shape, encode, line
-from streams.formats.record import Record, read_each
+from streams.formats.record import Record
 from streams.formats.verdict import number, too_many
 
 SHAPE = Shape(
@@ -30,17 +30,12 @@ SHAPE = Shape(
     timeless=True,
 )
 KINDS = {"incremental", "absolute"}
-DOCUMENTS = Documents(dict)
 Event = dict[str, Any]
 
 
 def parse(batch: Batch, reading: Reading) -> Parsed:
     """Read a batch of records."""
-    return read_each(batch, reading, _record, space=SHAPE.name)
-
-
-def _record(record: Record, raw: bytes) -> None:
-    record.each(DOCUMENTS.each(raw, record.limits), _event)
+    return read_documents(batch, reading, OBJECTS, _event, space=SHAPE.name)
 
 
 def _event(record: Record, event: Event) -> None:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from streams.formats import FORMATS, format_of
 from streams.formats.times import one
 from streams.intake_settings import IntakeSettings
+from tests.streams.formats.contract import DEEP
 from tests.streams.formats.goldens import GOLDENS, OWN
 from tests.streams.formats.reading import NOW, parsed, reading, samples
 
@@ -76,6 +77,15 @@ def test_nothing_inside_is_nothing_also_where_much_is_known() -> None:
         parsed("json", OWN, using=using)
     result = parsed("debezium", b"", using=using)
     assert (result.rejects, dict(result.skips)) == ([], {"empty": 1})
+
+
+@pytest.mark.parametrize("name", ["json", "vector"])
+def test_a_first_line_that_is_nested_too_deeply_costs_itself(name: str) -> None:
+    deep = b'{"a":' * DEEP + b"1" + b"}" * DEEP
+    line = b'{"service":"a","message":"m","timestamp":%d}' % NOW
+    result = parsed(name, b"\n".join([deep, line, line]))
+    assert [(r.rule, r.elements) for r in result.rejects] == [("too-deep", 1)]
+    assert result.lines.text == ["m", "m"]
 
 
 def test_avro_without_a_registry_is_refused_when_settings_are_read() -> None:
