@@ -24,7 +24,7 @@ from agents.rules import Rules
 from agents.scorer.block import CAPACITY
 from agents.scorer.scorer import Scores, score_rows
 from agents.series_block import EVIDENCE, Block
-from agents.series_index import Place, SeriesIndex
+from agents.series_index import NOWHERE, Place, Places, SeriesIndex
 from agents.share import Said, Share, patience
 from agents.telling import event_of, opened
 from agents.turnings import beaten, looping, overdue
@@ -34,11 +34,11 @@ from runbooks.thresholds import Rule
 from schemas.anomalies import Anomaly
 from schemas.errors import Rejected
 from schemas.event import Event
-from schemas.frames import COUNTED, Samples
+from schemas.frames import Samples
 from schemas.verdicts import Bar
 
 ALARM = 1.0
-NOT_SCORED, LEFT_OUT = -1, -2  # instead of a block's number
+NOT_SCORED, LEFT_OUT = -2, -3  # instead of a place
 
 
 class Detect:
@@ -164,16 +164,16 @@ class Detect:
         turnings: list[Turning] = []
         faint: list[Hint] = []
         before = max(self._clocks.get(partition, NEVER), self.index(partition).clock(offset))
-        clock = Clock(samples.at / 1000.0, f"samples/{partition}/{offset}", before)
+        at = samples.at / 1000.0
+        clock = Clock(at, f"samples/{partition}/{offset}", before)
         now = self._clocks[partition] = clock.after
         index, opinions, roll = (
             self.index(partition),
             self.opinions(partition),
             self.roll(partition),
         )
-        again = np.array([name.startswith(f"{COUNTED}{{") for name in samples.names], np.bool_)
-        for one in self._shares(samples, index, offset, now):
-            share = _once(one, again[samples.code[one.place]]) if again.any() else one
+        for one in self._shares(samples, at, index, offset, now):
+            share = _once(one)
             while self._renewed:
                 renewed = self._renewed.pop()
                 opinions.left(*renewed)
@@ -204,14 +204,18 @@ class Detect:
         return opinions.told(index, [one.event for one in told])
 
     def _shares(
-        self, samples: Samples, index: SeriesIndex, offset: int, now: float
+        self,
+        samples: Samples,
+        at: npt.NDArray[np.float64],
+        index: SeriesIndex,
+        offset: int,
+        now: float,
     ) -> Iterator[Share]:
         """What of a frame is each block's, but for blocks that include it already."""
         places = self._places(samples.names, index, offset, now)
-        number = np.array([place.block for place in places], np.int32)[samples.code]
-        row = np.array([place.row for place in places], np.int32)[samples.code]
-        at = samples.at / 1000.0
-        self.left_out += int(np.count_nonzero(number == LEFT_OUT))
+        self.left_out += int(np.count_nonzero((places == LEFT_OUT)[samples.code]))
+        number = (places // CAPACITY)[samples.code]
+        row = (places % CAPACITY).astype(np.int32)[samples.code]
         for held in np.unique(number).tolist():
             if held >= 0 and offset > index.blocks[held].included:
                 mine = number == held
@@ -219,28 +223,27 @@ class Detect:
                 place = np.flatnonzero(mine)
                 yield Share(block, row[place], at[place], samples.value[place], place, held)
 
-    def _places(self, names: list[str], index: SeriesIndex, offset: int, now: float) -> list[Place]:
-        """Block and row of each name."""
-        found = [index.find(name) for name in names]
-        for n, place in enumerate(found):
-            if place is None:
-                found[n] = self._new_place(names[n], index, offset, now, found)
-        return [place for place in found if place is not None]
+    def _places(self, names: Sequence[str], index: SeriesIndex, offset: int, now: float) -> Places:
+        """The number of each name's place, or why it has none."""
+        found = index.numbers(names)
+        for n in np.flatnonzero(found == NOWHERE).tolist():
+            found[n] = self._new_place(names[n], index, offset, now, found)
+        return found
 
     def _new_place(
-        self, name: str, index: SeriesIndex, offset: int, now: float, spoken: list[Place | None]
-    ) -> Place:
+        self, name: str, index: SeriesIndex, offset: int, now: float, spoken: Places
+    ) -> int:
         known = index.find(name)  # a frame may name a series twice
         if known is not None:
-            return known
+            return known.number
         if self._excluded(name.partition("{")[0]):
-            return Place(NOT_SCORED, 0)
+            return NOT_SCORED
         room = self.series < self.settings.max_series
         place = index.place(name, offset, now, spoken=spoken, room=room)
         if place is None:
-            return Place(LEFT_OUT, 0)
+            return LEFT_OUT
         self._renewed.append(place)
-        return place
+        return place.number
 
     def _judged(
         self, share: Share, value: npt.NDArray[np.float64], scores: Scores, clock: Clock
@@ -304,11 +307,15 @@ class Detect:
             yield Said(clock.place(sample.at) if passed else place, not passed, event)
 
 
-def _once(share: Share, again: npt.NDArray[np.bool_]) -> Share:
-    """Without the samples that came before: those of `again` (bool [n]) that are not newer.
+def _once(share: Share) -> Share:
+    """Without the samples that came before: those of ours that are not newer than what was heard.
 
     Only of series that are counted by us and sent again after a crash. Others may run back in
     time or repeat it, as real exporters do, and every sample of theirs counts.
     """
-    repeated = again & (share.at <= share.block.rhythm[share.rows, HEARD])
+    block, rows = share.block, share.rows
+    ours = block.ours[rows]
+    if not ours.any():
+        return share
+    repeated = ours & (share.at <= block.rhythm[rows, HEARD])
     return share._replace(value=np.where(repeated, np.nan, share.value))

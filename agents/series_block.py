@@ -20,6 +20,7 @@ from agents.rhythm import DUE, RHYTHM
 from agents.scorer.block import CAPACITY, BlockState
 from agents.series_format import Saved, packed, unpacked
 from schemas.errors import Rejected
+from schemas.frames import COUNTED
 
 if TYPE_CHECKING:
     from agents.absence import Absence
@@ -42,6 +43,7 @@ class Block:
         self.concerns: Concerns | None = None  # which rules its rows have; asked for when needed
         self.clock = -np.inf  # newest time of the frames that it has seen, epoch s
         self.due = np.inf  # no row is late before
+        self.ours = np.zeros(CAPACITY, np.bool_)  # counted by us: may come again after a crash
         self.weak_at = np.full(CAPACITY, -np.inf)  # newest weak evidence of a row; not saved
         self.heard = np.zeros(CAPACITY)  # newest time of the last frame with the row, epoch s
         self.included = self.saved = -1
@@ -75,7 +77,8 @@ class Block:
         return row
 
     def _begin(self, row: int, name: str, now: float) -> None:
-        self.counter[row] = is_counter(name.partition("{")[0])
+        metric = name.partition("{")[0]
+        self.counter[row], self.ours[row] = is_counter(metric), metric == COUNTED
         self.heard[row] = now
         self.concerns = None
         self._longest_silent = min(self._longest_silent, now)
@@ -163,6 +166,7 @@ class Block:
         block.breaches, block.silent = saved.breaches, saved.silent
         block.resetting = saved.resetting
         block._fill(saved)
+        block.ours[: len(saved.names)] = [n.partition("{")[0] == COUNTED for n in saved.names]
         block.clock = float(block.heard.max()) if saved.names else -np.inf
         block.due = -np.inf  # to be seen
         block.included = block.saved = saved.included

@@ -8,13 +8,20 @@ it took are known by their names.
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from itertools import repeat
 from math import inf
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
+from agents.scorer.block import CAPACITY
 from agents.series_block import Block
 from schemas.errors import Rejected
 
+Places = npt.NDArray[np.int64]
+
+NOWHERE = -1
 SHARES = 64  # of the time until a series is gone or idle: how often it is looked for
 
 
@@ -24,6 +31,11 @@ class Place(NamedTuple):
     block: int
     row: int
 
+    @property
+    def number(self) -> int:
+        """The place as one number, as arrays of places have it."""
+        return self.block * CAPACITY + self.row
+
 
 class SeriesIndex:
     """The blocks of one partition, and the series in them."""
@@ -31,7 +43,7 @@ class SeriesIndex:
     def __init__(self, *, idle_s: float, forget_s: float) -> None:
         self.blocks: list[Block] = []
         self._idle_s, self._forget_s = idle_s, forget_s
-        self._places: dict[str, Place] = {}
+        self._numbers: dict[str, int] = {}  # of places, by series
         self._saved: Mapping[int, bytes] = {}
         self._unused = 0  # the first block that may have a row which nobody ever had
         self._before = 0.0  # what was heard last before is gone, as of the last look
@@ -42,7 +54,7 @@ class SeriesIndex:
 
     def __len__(self) -> int:
         """How many series have a row."""
-        return len(self._places)
+        return len(self._numbers)
 
     @property
     def away(self) -> int:
@@ -53,39 +65,43 @@ class SeriesIndex:
 
     def find(self, name: str) -> Place | None:
         """The place of a series that has one."""
-        return self._places.get(name)
+        number = self._numbers.get(name)
+        return None if number is None else Place(*divmod(number, CAPACITY))
+
+    def numbers(self, names: Sequence[str]) -> Places:
+        """The numbers of the series' places, [n], NOWHERE for one that has none."""
+        return np.fromiter(map(self._numbers.get, names, repeat(NOWHERE)), np.int64, len(names))
 
     def place(
-        self, name: str, offset: int, now: float, *, spoken: Sequence[Place | None], room: bool
+        self, name: str, offset: int, now: float, *, spoken: Places, room: bool
     ) -> Place | None:
         """A place for a new series that came with frame `offset`, which ends at `now` (epoch s).
 
-        The row of one that is gone, unless it is among the `spoken` of this frame; else, when
-        there is `room` for one more, a row that nobody had. None when there is neither.
+        The row of one that is gone, unless its number is among the `spoken` of this frame; else,
+        when there is `room` for one more, a row that nobody had. None when there is neither.
         """
         place = self._of_one_gone(name, offset, now, spoken)
         if place is None and room:
             number = self._with_unused(offset)
             place = Place(number, self.in_memory(number).add(name, now))
         if place is not None:
-            self._places[name] = place
+            self._numbers[name] = place.number
         return place
 
-    def _of_one_gone(
-        self, name: str, offset: int, now: float, spoken: Sequence[Place | None]
-    ) -> Place | None:
+    def _of_one_gone(self, name: str, offset: int, now: float, spoken: Places) -> Place | None:
         before = _floor(now, self._forget_s) - self._forget_s
         if before != self._before:
             self._before, self._gone = before, 0
         while self._gone < len(self.blocks) and not self.blocks[self._gone].any_gone(before):
             self._gone += 1
-        for number, block in enumerate(islice(self.blocks, self._gone, None), self._gone):
+        for number in range(self._gone, len(self.blocks)):
+            block = self.blocks[number]
             if block.included >= offset or not block.any_gone(before):
                 continue
-            speaking = {place.row for place in spoken if place and place.block == number}
+            speaking = set((spoken[spoken // CAPACITY == number] % CAPACITY).tolist())
             row = block.gone(before, speaking)
             if row is not None:
-                del self._places[self.in_memory(number).replace(row, name, now)]
+                del self._numbers[self.in_memory(number).replace(row, name, now)]
                 return Place(number, row)
         return None
 
@@ -126,7 +142,7 @@ class SeriesIndex:
                         raise Rejected(f"block {number} {error}") from error
                     wrong.append(f"block {number} {error}")
             self.blocks.append(block)
-            self._places.update((n, Place(number, row)) for row, n in enumerate(block.names))
+            self._numbers |= {n: Place(number, row).number for row, n in enumerate(block.names)}
             newest = max(newest, float(block.heard.max()))
             if block.idle(newest - self._idle_s):
                 block.put_away()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agents.detect import Detect
 from agents.detect_settings import DetectSettings
 from agents.series_block import Block
-from agents.series_index import Place, SeriesIndex
+from agents.series_index import NOWHERE, Place, Places, SeriesIndex
 from schemas.errors import Rejected
 from schemas.frames import Samples, canonical
 
@@ -161,15 +161,20 @@ def test_a_new_series_has_the_row_of_one_that_is_gone() -> None:
 def new(
     index: SeriesIndex, name: str, offset: int, now: float, *, room: bool = True
 ) -> Place | None:
-    return index.place(name, offset, T0 + now, spoken=[], room=room)
+    return index.place(name, offset, T0 + now, spoken=spoken(), room=room)
+
+
+def spoken(*places: Place | None) -> Places:
+    """What a frame speaks of, as far as it is known."""
+    return np.array([NOWHERE if place is None else place.number for place in places], np.int64)
 
 
 def test_no_row_is_taken_from_a_series_that_speaks_in_the_same_frame() -> None:
     index = SeriesIndex(idle_s=IDLE_S, forget_s=FORGET_S)
     first = new(index, NAMES[0], 0, 0.0)
     late = T0 + 2 * FORGET_S
-    assert index.place(NAMES[1], 1, late, spoken=[first], room=True) == (0, 1)
-    assert index.place(NAMES[2], 1, late, spoken=[None, Place(0, 1)], room=True) == (0, 0)
+    assert index.place(NAMES[1], 1, late, spoken=spoken(first), room=True) == (0, 1)
+    assert index.place(NAMES[2], 1, late, spoken=spoken(None, Place(0, 1)), room=True) == (0, 0)
 
 
 def test_without_room_and_without_one_that_is_gone_there_is_no_place() -> None:
