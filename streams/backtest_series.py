@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.scorer.kind import Kind
+from agents.telling import kind_name
 from streams.backtest_detector import Scored
 from streams.backtest_labels import Span
 from streams.backtest_numenta import Judged
@@ -142,10 +143,8 @@ class Series:
     @property
     def kinds(self) -> dict[str, int]:
         """How many alarms of each kind, the most frequent first."""
-        named = ((Kind(kind), count) for kind, count in self._kinds.most_common())
-        return {
-            kind.name.lower().replace("_", " "): count for kind, count in named if kind != Kind.NONE
-        }
+        counted = self._kinds.most_common()
+        return {kind_name(kind): count for kind, count in counted if kind != Kind.NONE}
 
     def found(self) -> Found:
         """The series for programs."""
@@ -173,7 +172,7 @@ def _mark(at: Floats, scored: Scored, i: int) -> Mark:
         at=float(at[i]),
         value=float(scored.value[i]),
         score=float(scored.score[i]),
-        kind=Kind(int(scored.kind[i])).name.lower().replace("_", " "),
+        kind=kind_name(int(scored.kind[i])),
         low=low if np.isfinite(low) else None,
         high=high if np.isfinite(high) else None,
     )
