@@ -143,8 +143,7 @@ def write_page(path: Path, source: str, summary: Summary) -> None:
 def said(series: Found) -> str:
     """A series in one line.
 
-    >>> from streams.backtest_summary import EMPTY
-    >>> said(EMPTY._replace(samples=1000, alarms=1, highest=2.5, kinds={"spike": 1}))
+    >>> said(Found("", "", None, 1000, 0, 1, 2.5, {"spike": 1}, None, None, None, (), ()))
     '1,000 samples, 1 alarm (spike), highest score 2.50'
     """
     kinds = f" ({', '.join(series.kinds)})" if series.kinds else ""

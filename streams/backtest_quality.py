@@ -14,7 +14,7 @@ from streams.backtest_labels import Span
 from streams.backtest_table import Floats
 
 GRACE = 10  # rows after its start in which an event may be found, however short it is
-REST = 20  # rows: alarms nearer to each other than this are one
+REST = 20  # rows: alarms at most so far apart are one
 DAY = 86400.0
 
 DEFINITIONS = (

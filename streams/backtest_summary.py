@@ -8,8 +8,6 @@ from streams.backtest_quality import Quality
 from streams.backtest_series import Found
 from streams.commands.terminal import span
 
-EMPTY = Found("", "", None, 0, 0, 0, 0.0, {}, None, None, None, (), ())
-
 
 class Summary(NamedTuple):
     """What a backtest saw; `logs` are files of log lines, `templates` theirs after merges."""
