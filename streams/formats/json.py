@@ -19,14 +19,13 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import UNSET, Raw
 
-from schemas.frames import canonical
 from streams.formats.columns import ELEMENT, Batch, Parsed, Reading, Rows, settled
 from streams.formats.document import Documents
-from streams.formats.limits import Limits, Refused
-from streams.formats.series import checked, service_of
+from streams.formats.limits import Refused
+from streams.formats.series import origin_of
 from streams.formats.severity import severity
 from streams.formats.times import epoch_ms
-from streams.formats.verdict import verdict
+from streams.formats.verdict import too_long, verdict
 
 Labels = dict[str, str | int | float | bool | None]
 LABELS = msgspec.json.Decoder(Labels)
@@ -172,26 +171,17 @@ class Parse:
             text = event.msg
         if not isinstance(text, str):
             raise Refused("not-an-event", "has neither a metric nor a message")
-        if len(text) > limits.text_bytes:
-            raise Refused("line-too-long", f"{len(text)} characters, {limits.text_bytes} allowed")
+        too_long(text, limits.text_bytes)
         named = event.service or self.decoders.service(event)
         known = (named, self.batch.service, bytes(event.labels))
         origins = self.reading.series.origins
         found = origins.get(known)
         if found is None:
-            found = origins[known] = self.origin_of(event, named, limits)
+            given = texts(event.labels)
+            found = origins[known] = origin_of(given, limits, self.batch.service, named)
         service, labels = found
         level = event.severity if event.severity is not None else event.level
         self.rows.add_line(origin, service, moment(event), severity(level), text, labels)
-
-    def origin_of(self, event: Any, named: str, limits: Limits) -> tuple[str, str]:
-        """A log line's service, and its other labels as canonical string. Raises Refused."""
-        labels = checked(texts(event.labels), limits)
-        service = named or service_of(labels, limits, self.batch.service)
-        labels.pop("service", None)
-        if len(service) > limits.label_value_bytes:
-            raise Refused("label-too-long", "the service's name is too long")
-        return service, canonical("", labels)
 
     def columns(self) -> Parsed:
         """Times and values as numbers, and what remains of them."""

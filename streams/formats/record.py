@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from schemas.frames import canonical
 from streams.formats.columns import ELEMENT, Batch, Parsed, Reading, Rows, Scanned, settled
 from streams.formats.limits import Limits, Refused
-from streams.formats.series import checked, service_of
+from streams.formats.series import origin_of
 from streams.formats.times import ColumnReader, epoch_ms
-from streams.formats.verdict import FAULTS, too_many, verdict
+from streams.formats.verdict import FAULTS, too_long, too_many, verdict
 
 Labels = Mapping[str, str]
 
@@ -111,26 +110,17 @@ class Record:
     ) -> None:
         """Note a log line; `key` identifies its labels. Raises Refused."""
         _time(at)
-        if len(text) > (limit := self.limits.text_bytes):
-            raise Refused("line-too-long", f"{len(text)} characters, {limit} allowed")
+        too_long(text, self.limits.text_bytes)
         if not text.strip():
             raise Refused("empty", "a log line without text")
         known = (self.space, key)
         found = self.reading.series.origins.get(known)
         if found is None:
-            found = self._origin(labels() if callable(labels) else labels)
+            given = labels() if callable(labels) else labels
+            found = origin_of(given, self.limits, self.batch.service)
             self.reading.series.origins[known] = found
         service, canonical_labels = found
         self.rows.add_line(self.origin, service, at, severity, text, canonical_labels)
-
-    def _origin(self, labels: Labels) -> tuple[str, str]:
-        """A log line's service, and its other labels as canonical string. Raises Refused."""
-        clean = checked(labels, self.limits)
-        service = service_of(clean, self.limits, self.batch.service)
-        if len(service.encode()) > self.limits.label_value_bytes:
-            raise Refused("label-too-long", "the service's name is too long")
-        clean.pop("service", None)
-        return service, canonical("", clean)
 
     def skip(self, reason: str, elements: int = 1) -> None:
         """Count what is left out on purpose."""

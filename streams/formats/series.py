@@ -72,6 +72,21 @@ def service_of(labels: Mapping[str, str], limits: Limits, otherwise: str) -> str
     return service
 
 
+def origin_of(
+    labels: Mapping[str, str], limits: Limits, otherwise: str, named: str = ""
+) -> tuple[str, str]:
+    """A log line's service, and its other labels as canonical string. Raises Refused.
+
+    The service is `named`, or else what the labels name, or else `otherwise`.
+    """
+    clean = checked(labels, limits)
+    service = named or service_of(clean, limits, otherwise)
+    if len(service.encode()) > limits.label_value_bytes:
+        raise Refused("label-too-long", "the service's name is too long")
+    clean.pop("service", None)
+    return service, canonical("", clean)
+
+
 class Recent(dict[Hashable, tuple[str, str]]):
     """What was worked out lately; begins anew when it is full."""
 

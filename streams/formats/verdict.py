@@ -40,6 +40,12 @@ def too_many(elements: int, limit: int) -> None:
         raise Refused("too-many-elements", f"{elements} elements, {limit} allowed")
 
 
+def too_long(text: str, limit: int) -> None:
+    """Raise Refused for a log line of over `limit` bytes."""
+    if len(text) * 4 > limit and (size := len(text.encode())) > limit:
+        raise Refused("line-too-long", f"{size} bytes, {limit} allowed")
+
+
 def number(given: Any) -> float:
     """A sample's value, also where a producer writes numbers as text. Raises Refused.
 

@@ -144,6 +144,7 @@ def test_two_topics_may_lend_different_services_to_the_same_labels() -> None:
         (event(labels={"a": "x" * 5000}), "label-too-long"),
         (event(labels={f"l{i}": "x" for i in range(65)}), "too-many-labels"),
         (json.dumps(LINE | {"message": "x" * 70_000}).encode(), "line-too-long"),
+        (json.dumps(LINE | {"message": "\u20ac" * 30_000}).encode(), "line-too-long"),
         (b" " * (2 * 1024 * 1024), "too-large"),
         (b"[" + b"{}," * 50_000 + b"{}]", "too-many-elements"),
     ],
