@@ -20,7 +20,7 @@ import msgspec
 from streams.formats.columns import Batch, Parsed, Parser, Reading
 from streams.formats.document import Documents
 from streams.formats.limits import Refused
-from streams.formats.wrapped import TIMES, read_inside
+from streams.formats.wrapped import read_inside, timed
 
 NONE = msgspec.Raw(b"")
 VERSIONS = {"1.0", "0.3"}
@@ -37,8 +37,6 @@ class _Envelope(msgspec.Struct, gc=False):
 
 
 ENVELOPES = Documents(_Envelope)
-Moments = msgspec.defstruct("Moments", [(name, msgspec.Raw, NONE) for name in TIMES])
-MOMENTS = msgspec.json.Decoder(Moments)
 TEXT = msgspec.json.Decoder(str)
 
 
@@ -71,15 +69,3 @@ def _data(envelope: _Envelope) -> bytes:
     if not data or data == b"null":
         raise Refused("empty", "a CloudEvent without data")
     return TEXT.decode(data).encode() if data.startswith(b'"') else data
-
-
-def timed(data: bytes, at: str | int) -> bytes:
-    """A JSON object, with the time `at` if it has none of its own."""
-    if not data.startswith(b"{"):
-        return data
-    found = MOMENTS.decode(data)
-    if any(bytes(getattr(found, name)) for name in TIMES):
-        return data
-    rest = data[1:].lstrip()
-    comma = b"" if rest.startswith(b"}") else b","
-    return b'{"at":' + msgspec.json.encode(at) + comma + rest

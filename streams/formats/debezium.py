@@ -13,10 +13,9 @@ Source: Debezium, "Change event values"; kafka-connect JsonConverter.
 
 import msgspec
 
-from streams.formats.cloudevents import timed
 from streams.formats.columns import Batch, Parsed, Parser, Reading
 from streams.formats.limits import Refused
-from streams.formats.wrapped import read_inside
+from streams.formats.wrapped import read_inside, timed
 
 NONE = msgspec.Raw(b"")
 TAKEN, LEFT = {"c", "u", "r"}, {"d", "t", "m"}

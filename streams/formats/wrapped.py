@@ -3,14 +3,18 @@
 from collections import Counter
 from collections.abc import Callable
 
+import msgspec
 import numpy as np
 
 from streams.formats.columns import Batch, Parsed, Parser, Reading, Reject
+from streams.formats.json import TIMES
 from streams.formats.limits import Refused
 from streams.formats.verdict import FAULTS, verdict
 
 Unwrap = Callable[[bytes, Reading], list[bytes]]  # raises what FAULTS says
-TIMES = ("at", "timestamp", "ts", "time")
+NONE = msgspec.Raw(b"")
+Moments = msgspec.defstruct("Moments", [(name, msgspec.Raw, NONE) for name in TIMES])
+MOMENTS = msgspec.json.Decoder(Moments)
 
 
 def read_inside(
@@ -58,3 +62,15 @@ def _merged(rejects: list[Reject]) -> list[Reject]:
             before._replace(elements=before.elements + reject.elements) if before else reject
         )
     return [found[key] for key in sorted(found)]
+
+
+def timed(data: bytes, at: str | int) -> bytes:
+    """A JSON object, with the time `at` if it has none of its own."""
+    if not data.startswith(b"{"):
+        return data
+    found = MOMENTS.decode(data)
+    if any(bytes(getattr(found, name)) for name in TIMES):
+        return data
+    rest = data[1:].lstrip()
+    comma = b"" if rest.startswith(b"}") else b","
+    return b'{"at":' + msgspec.json.encode(at) + comma + rest
