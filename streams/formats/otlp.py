@@ -29,7 +29,6 @@ TEMPORALITIES: dict[object, int] = {
     "AGGREGATION_TEMPORALITY_CUMULATIVE": CUMULATIVE,
 }
 NO_VALUE = 1  # a point's flag
-KINDS = ("gauge", "sum", "histogram", "exponential_histogram", "summary")
 LEVELS = ("trace", "debug", "info", "warning", "error", "critical")  # of four numbers each
 SCOPE = "otel_scope_name"
 

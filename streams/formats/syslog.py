@@ -101,7 +101,7 @@ def _new(rest: str, record: Record) -> Message:
         raise Refused("bad-line", "not the header of RFC 5424")
     time, host, app, _, kind = found.groups()
     at = record.arrived if time == NIL else moment(time, record.arrived, record.limits.zone)
-    labels = [(name, value) for name, value in (("host", host), ("app", app), ("msgid", kind))]
+    labels = [("host", host), ("app", app), ("msgid", kind)]
     data = rest[found.end() :]
     if data == NIL or data.startswith(NIL + " "):
         data = data[2:]
@@ -116,9 +116,7 @@ def _new(rest: str, record: Record) -> Message:
         if not start or data[start : start + 1] not in {"", " "}:
             raise Refused("bad-line", "not the structured data of RFC 5424")
         data = data[start + 1 :]
-    if len({name for name, _ in labels}) < len(labels):
-        labels = list(dict(labels).items())
-    kept = tuple((name, value) for name, value in labels if value != NIL)
+    kept = tuple((name, value) for name, value in dict(labels).items() if value != NIL)
     return Message(at, "", kept, data.removeprefix("\ufeff"))
 
 
