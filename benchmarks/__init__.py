@@ -1,1 +1,1 @@
-"""What it costs: `make bench` prints every figure of the README, peers in the same run."""
+"""What it costs: `make bench` prints the figures of the README, peers in the same run."""

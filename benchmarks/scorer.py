@@ -24,17 +24,17 @@ STEP = 10.0  # s between samples
 RIVER_SAMPLES = 4_000
 
 
-def run(say: Callable[[str], None], *, curve: tuple[int, ...] = CURVE) -> dict[str, Any]:
+def run(say: Callable[[str], None]) -> dict[str, Any]:
     """Microseconds a sample and bytes of memory a series at each number of series; River's too."""
     warm_up()
     results: dict[str, Any] = {"scorer_state_bytes_a_series": BlockState(1).memory.nbytes}
-    for series in curve:
+    for series in CURVE:
         cost, resident = _ours(series)
         name = f"{series // 1000}k_series"
         results[f"scorer_us_a_sample_{name}"] = cost
         results[f"scorer_resident_bytes_a_series_{name}"] = resident
         say(f"{series:>9,} series: {cost:.2f} us a sample, {resident:,.0f} bytes a series")
-    ours = results[f"scorer_us_a_sample_{curve[0] // 1000}k_series"]
+    ours = results[f"scorer_us_a_sample_{CURVE[0] // 1000}k_series"]
     for name, (model, apart) in _peers().items():
         cost = _river(model, apart=apart)
         results[f"river_{name}_us_a_sample"] = cost
@@ -56,8 +56,7 @@ def _ours(series: int) -> tuple[float, float]:
     rounds = -(-SAMPLES // series)
     rows = draw.permutation(series).astype(np.int32)
     spent = sum(_round(block, rows, draw, WARM + number) for number in range(rounds))
-    resident = max(_resident() - before, block.memory.nbytes)
-    return spent / (rounds * series) * 1e6, resident / series
+    return spent / (rounds * series) * 1e6, (_resident() - before) / series
 
 
 def _round(
