@@ -71,8 +71,8 @@ class Opinions:
         self._meet(number, block, places)
         if self._models:
             scores = self._by_river(places, at, value, scores)
-        self.siblings.learn(number, rows, at, scores.raw)
-        self.services.collect(number, rows, at, value)
+        self.siblings.learn(places, at, scores.raw)
+        self.services.collect(places, at, value)
         return self._by_people(places, at, scores)
 
     def told(self, index: SeriesIndex, said: Sequence[Anomaly]) -> list[Anomaly]:

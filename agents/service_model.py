@@ -168,11 +168,10 @@ class ServiceModels:
         if place < len(self._slot_of):
             self._slot_of[place] = -1
 
-    def collect(self, number: int, rows: npt.NDArray[np.int32], at: Floats, value: Floats) -> None:
-        """What of a block came with the frame: rows, times (epoch s), values."""
+    def collect(self, places: npt.NDArray[np.int64], at: Floats, value: Floats) -> None:
+        """What of a block came with the frame: places, times (epoch s), values."""
         if not self._opinions:
             return
-        places = rows.astype(np.int64) + number * CAPACITY
         if places.max(initial=-1) >= len(self._slot_of):
             self._grow(len(self._siblings.service_of))
         main = (self._slot_of[places] >= 0) & np.isfinite(value)

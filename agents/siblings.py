@@ -75,14 +75,9 @@ class Siblings:
             self._moved_at[place] = self._seen_at[place] = -np.inf
 
     def learn(
-        self,
-        number: int,
-        rows: npt.NDArray[np.int32],
-        at: npt.NDArray[np.float64],
-        raw: npt.NDArray[np.float64],
+        self, places: Ints, at: npt.NDArray[np.float64], raw: npt.NDArray[np.float64]
     ) -> None:
-        """What of a block has been scored: rows, times (epoch s), scores before rest and bar."""
-        places = rows.astype(np.int64) + number * CAPACITY
+        """What of a block has been scored: places, times (epoch s), scores before rest and bar."""
         self._seen_at[places] = at  # of one row's samples the last stays
         moved = raw >= MOVED
         if moved.any():

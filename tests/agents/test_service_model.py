@@ -34,7 +34,7 @@ class World:
         """One sample of each series at one time, NaN for none."""
         rows = np.arange(len(self.names), dtype=np.int32)
         times, value = np.full(len(rows), at), np.asarray(values, float)
-        self.models.collect(0, rows, times, value)
+        self.models.collect(rows.astype(np.int64), times, value)
         self.blocks[0].remember(rows, times, value)
         self.models.turn(self.blocks)
 
@@ -117,8 +117,7 @@ def test_however_frames_are_cut_the_same_is_learned(size: int) -> None:
         part = values[first : first + size]
         times = T0 + EVERY * np.arange(first, first + len(part), dtype=np.float64)
         for row in range(4):  # a block's share at a time, as detect gives them
-            rows = np.full(len(part), row, np.int32)
-            world.models.collect(0, rows, times, part[:, row])
+            world.models.collect(np.full(len(part), row, np.int64), times, part[:, row])
         world.models.turn(world.blocks)
     whole = fed(World(names(4)), values)
     assert world.models.rank("checkout") == whole.models.rank("checkout")

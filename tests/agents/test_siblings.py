@@ -11,9 +11,9 @@ AT = 1_767_323_045.0
 
 def learn(siblings: Siblings, number: int, scores: dict[int, float], at: float = AT) -> None:
     """Score one sample of each row."""
-    rows = np.array(list(scores), np.int32)
+    places = number * CAPACITY + np.array(list(scores), np.int64)
     raw = np.array(list(scores.values()))
-    siblings.learn(number, rows, np.full(len(rows), at), raw)
+    siblings.learn(places, np.full(len(places), at), raw)
 
 
 def service(*, blocks: int = 1, size: int = 6) -> Siblings:
