@@ -19,9 +19,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from runbooks.document import mapping
 from schemas.errors import Rejected
 from schemas.event import Severity
 
@@ -190,14 +190,7 @@ def seconds(text: str | None) -> float:
 
 def load_rules(path: Path) -> tuple[Rule, ...]:
     """The rules in a YAML file. Raises Rejected with file and place for a bad one."""
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except OSError as error:
-        raise Rejected(f"{path}: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8
-        raise Rejected(f"{path}: not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(document, dict):
-        raise Rejected(f"{path}: a mapping with `rules` is expected")
+    document = mapping(path, "with `rules`")
     try:
         rules = _File.model_validate(document).rules
     except ValidationError as error:

@@ -11,9 +11,9 @@ group of its own.
 
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from runbooks.document import mapping
 from schemas.errors import Rejected
 
 
@@ -72,14 +72,7 @@ class Topology(BaseModel):
 
 def load_topology(path: Path) -> Topology:
     """The topology in a YAML file. Raises Rejected with file and place for a bad one."""
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except OSError as error:
-        raise Rejected(f"{path}: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8
-        raise Rejected(f"{path}: not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(document, dict):
-        raise Rejected(f"{path}: a mapping of services is expected")
+    document = mapping(path, "of services")
     try:
         return Topology.model_validate(document)
     except ValidationError as error:
