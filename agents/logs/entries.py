@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.logs.multiline import (
-    CHARACTERS,
     Joiner,
     Opened,
     Part,
@@ -124,12 +123,11 @@ class FrameJoiner:
         opened = self._joiner.open
         over = [name for name, entry in opened.items() if entry.last < before]
         ended = [opened.pop(name) for name in over]
-        if len(opened) > HELD // CHARACTERS:  # fewer cannot hold so much
-            held = sum(entry.size for entry in opened.values())
-            while held > HELD or len(opened) > SOURCES:
-                oldest = opened.pop(next(iter(opened)))
-                held -= oldest.size
-                ended.append(oldest)
+        held = sum(entry.size for entry in opened.values())
+        while held > HELD or len(opened) > SOURCES:
+            oldest = opened.pop(next(iter(opened)))
+            held -= oldest.size
+            ended.append(oldest)
         return ended
 
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from agents.logs.entries import SOURCES, Entries, FrameJoiner, source_of
+from agents.logs.entries import HELD, SOURCES, Entries, FrameJoiner, source_of
 from agents.logs.multiline import FEW, Joiner, Part, continuing
 from schemas.errors import Rejected
 from tests.agents.logs.lines import T0, Line, frame
@@ -82,6 +82,11 @@ def test_what_is_held_back_is_bounded() -> None:
     assert given.text == ["l0", "l1", "l2"]
     long = joiner.feed(frame([Line(1, "x" * 16_000, labels=f"long {i}") for i in range(300)]), 0)
     assert len(long) > 300
+
+
+def test_a_few_sources_with_long_lines_are_bounded_too() -> None:
+    rows = [Line(0, "x" * 60_000, labels=f"long {i}") for i in range(HELD // 60_000 + 5)]
+    assert len(FrameJoiner().feed(frame(rows), 0)) == 5
 
 
 def test_labels_and_secrets_are_not_in_what_is_stored() -> None:
