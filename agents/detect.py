@@ -197,7 +197,7 @@ class Detect:
         said += self._ended(restless, clock)
         said += self._breaches.passed(restless, clock)
         turnings += overdue(restless, clock, before, self.settings.ended_s)
-        said += roll.turn(turnings, index.blocks, offset, clock, opinions.siblings.size)
+        said += roll.turn(turnings, index, offset, clock, opinions.siblings.size)
         index.sweep(now)
         in_order = sorted(said, key=lambda one: one.order)
         told = self._weak.told(in_order, faint, clock.cause)

@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from agents.river_models import Guarded, river_model
+from agents.scorer.rest import MOST_REST
 
 WARM = 100  # scores, before a quantile of them means something
 PAST = 2000  # scores that are remembered
 MOST = 10.0  # of a calibrated score: a flat past makes anything infinitely strange
 BELOW = 0.999  # the most that is no alarm
 SECOND = 0.5  # raw score of the vectorised scorer that is evidence: noise seldom has it
-REST = 30  # samples after an alarm without another, as for the vectorised scorer
+REST = int(MOST_REST)  # samples after an alarm without another: the most that the scorer takes
 
 
 class Quantile:

@@ -23,7 +23,7 @@ from agents.clock import Clock
 from agents.counters import HALF_LIFE, LOOP
 from agents.scorer.severity import severity
 from agents.series_block import Block
-from agents.series_index import Place
+from agents.series_index import Place, SeriesIndex
 from agents.share import Said
 from schemas.anomalies import Anomaly
 from schemas.event import derive
@@ -84,13 +84,13 @@ class Roll:
     def turn(
         self,
         turnings: Iterable[Turning],
-        blocks: Sequence[Block],
+        index: SeriesIndex,
         offset: int,
         clock: Clock,
         total: Callable[[str], int],
     ) -> Iterator[Said]:
         """What a frame's turnings lead to; `total` says how many series a service has."""
-        waiting = list(turnings)
+        waiting, blocks = list(turnings), index.blocks
         if not waiting and clock.after < self._next:
             return
         waiting += [
@@ -100,7 +100,7 @@ class Roll:
             if absence.until <= clock.after
         ]
         heapq.heapify(waiting)
-        frame = _Frame(blocks, offset, clock, total)
+        frame = _Frame(index, offset, clock, total)
         while waiting:
             turning = heapq.heappop(waiting)
             yield from self._one(turning, frame)
@@ -193,7 +193,7 @@ class Roll:
         here, there = (self._open, self._past) if absence.over is None else (self._past, self._open)
         there[key].pop(where, None)
         here[key][where] = absence
-        block = frame.blocks[where.block]
+        block = frame.places.blocks[where.block]
         _held(block, turning.kind)[where.row] = absence
         block.changed = True
 
@@ -265,7 +265,7 @@ class Roll:
 class _Frame(NamedTuple):
     """What the turnings of a frame have in common."""
 
-    blocks: Sequence[Block]
+    places: SeriesIndex
     offset: int
     clock: Clock
     total: Callable[[str], int]
@@ -274,17 +274,13 @@ class _Frame(NamedTuple):
         self, opener: str, turning: Turning
     ) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """The last points of the series that opened it, up to now; none when it is not at hand."""
-        block = self.blocks[turning.where.block]
-        if opener != turning.series:
-            found = [(b, b.names.index(opener)) for b in self.blocks if opener in b.names]
-            if not found:
-                return (), ()
-            block, row = found[0]
-        else:
-            row = turning.where.row
+        where = turning.where if opener == turning.series else self.places.find(opener)
+        if where is None:
+            return (), ()
+        block = self.places.blocks[where.block]
         if block.away:
             return (), ()
-        points = [p for p in zip(*block.evidence(row), strict=True) if p[0] <= turning.at]
+        points = [p for p in zip(*block.evidence(where.row), strict=True) if p[0] <= turning.at]
         return tuple(at for at, _ in points), tuple(value for _, value in points)
 
 

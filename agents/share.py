@@ -5,14 +5,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from agents.scorer.state import OFFSET
+from agents.scorer.interval import GAP
 from agents.series_block import Block
 from schemas.anomalies import Anomaly
 
 Floats = npt.NDArray[np.float64]
-GAP = OFFSET["gap"]
-
-
 GONE = 4.0  # intervals of silence at least: a sample an hour is no silence
 
 

@@ -9,18 +9,15 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from agents.levels import level_before, moved_at
-from agents.scorer.interval import UNKNOWN
+from agents.scorer.interval import GAP, UNKNOWN
 from agents.scorer.kind import Kind, horizon, statistic
 from agents.scorer.scorer import Scores
 from agents.scorer.severity import severity
-from agents.scorer.state import OFFSET
 from agents.series_block import Block
 from agents.watch import Opening, Sample, Verdict, Watch, open_watch, shifted
 from schemas.anomalies import Anomaly
 from schemas.event import derive
 from schemas.frames import parsed
-
-GAP = OFFSET["gap"]
 
 
 def opened(block: Block, row: int, sample: Sample, scores: Scores, i: int) -> Watch:
