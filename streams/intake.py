@@ -60,8 +60,10 @@ class Intake:
     ) -> None:
         self._settings, self._kafka = settings, kafka
         self._metrics = IntakeMetrics(registry or CollectorRegistry())
-        schemas = Registry(settings.registry) if settings.registry.url else NoSchemas()
-        self._reading = Reading(settings.limits, SeriesIndex(settings.limits), schemas)
+        self._registry = Registry(settings.registry) if settings.registry.url else None
+        self._reading = Reading(
+            settings.limits, SeriesIndex(settings.limits), self._registry or NoSchemas()
+        )
         self._sources = {
             kafka.topic_prefix + topic: Source(name, settings.services.get(topic, ""))
             for topic, name in settings.topics.items()
@@ -75,6 +77,13 @@ class Intake:
         Raises FencedError when another worker took this one's name, Rejected when a topic
         to write to does not exist.
         """
+        try:
+            self._work(stop)
+        finally:
+            if self._registry:
+                self._registry.close()
+
+    def _work(self, stop: threading.Event) -> None:
         settings = self._settings
         warm_up(self._reading, {source.format for source in self._sources.values()})
         with ExactlyOnce(

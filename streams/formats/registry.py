@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import msgspec
 
 from schemas.errors import Denied, Unavailable
 from streams.formats.avro_schema import Schema, compiled, schema_json
@@ -36,7 +37,10 @@ class Registry:
         self._client = httpx.Client(
             auth=(user, password) if user else None,
             timeout=settings.timeout_s,
-            headers={"Accept": "application/vnd.schemaregistry.v1+json, application/json"},
+            headers={
+                "Accept": "application/vnd.schemaregistry.v1+json, application/json",
+                "Accept-Encoding": "identity",  # so that what is read is no more than what comes
+            },
             follow_redirects=False,
         )
         self._known: dict[int, Schema | Refused] = {}
@@ -100,10 +104,10 @@ class Registry:
         said = ""
         for pause in (*PAUSES_S, None):
             try:
-                response = self._client.get(self._url + path)
-                said = f"HTTP {response.status_code}"
-                if response.status_code < BROKEN and response.status_code != LIMITED:
-                    return self._answer(response)
+                with self._client.stream("GET", self._url + path) as response:
+                    said = f"HTTP {response.status_code}"
+                    if response.status_code < BROKEN and response.status_code != LIMITED:
+                        return self._answer(response)
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 said = str(error) or type(error).__name__
             if pause is not None:
@@ -121,8 +125,8 @@ class Registry:
                 "intake.registry.user and password"
             )
         try:
-            answer = response.json() if len(response.content) <= MOST_BYTES else None
-        except ValueError:
+            answer = msgspec.json.decode(_body(response))
+        except (ValueError, RecursionError):
             answer = None
         if response.is_success and isinstance(answer, dict) and "schema" in answer:
             return answer
@@ -130,3 +134,13 @@ class Registry:
             f"schema registry {self._url}: HTTP {response.status_code} without a schema in it; "
             "is intake.registry.url right?"
         )
+
+
+def _body(response: httpx.Response) -> bytes:
+    """What an answer holds; nothing when that is more than a schema can be."""
+    body = bytearray()
+    for part in response.iter_bytes():
+        body += part
+        if len(body) > MOST_BYTES:
+            return b""
+    return bytes(body)

@@ -12,7 +12,7 @@ from schemas.errors import Denied, Unavailable
 from streams.formats import registry
 from streams.formats.columns import Reading
 from streams.formats.limits import Limits, Refused
-from streams.formats.registry import Registry
+from streams.formats.registry import MOST_BYTES, Registry
 from streams.formats.registry_settings import RegistrySettings
 from streams.formats.series import SeriesIndex
 from tests.streams.formats.goldens_wrapped import AVRO, SAMPLE, binary
@@ -46,6 +46,7 @@ class Served(ThreadingHTTPServer):
             },
             "/subjects/a%2Fb/versions/2": {"schema": REGION, "id": 1},
             "/schemas/ids/11": {"surprise": 1},
+            "/schemas/ids/12": {"schema": EVENT, "more": "x" * MOST_BYTES},
         }
 
     @property
@@ -174,8 +175,9 @@ def test_a_wrong_password_is_said_to_be_one(served: Served, client: Registry) ->
     assert Registry(shown).schema(7)
 
 
-def test_an_address_that_is_no_registry_is_said_to_be_none(client: Registry) -> None:
+@pytest.mark.parametrize("number", [11, 12], ids=["another answer", "an endless one"])
+def test_an_address_that_is_no_registry_is_said_to_be_none(client: Registry, number: int) -> None:
     with pytest.raises(
         Unavailable, match=r"without a schema in it; is intake\.registry\.url right"
     ):
-        client.schema(11).read(b"")
+        client.schema(number).read(b"")
