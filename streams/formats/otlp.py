@@ -172,6 +172,7 @@ def _number(record: Record, name: str, labels: Attributes, point: Any, delta: bo
 
 
 def _classic(record: Record, name: str, labels: Attributes, point: Any, delta: bool) -> None:  # noqa: FBT001 - as above
+    too_many(len(point.bucket_counts), record.limits.elements)
     buckets = classic(
         [number(bound) for bound in point.explicit_bounds],
         [whole(count) for count in point.bucket_counts],
@@ -180,6 +181,8 @@ def _classic(record: Record, name: str, labels: Attributes, point: Any, delta: b
 
 
 def _exponential(record: Record, name: str, labels: Attributes, point: Any, delta: bool) -> None:  # noqa: FBT001 - as above
+    given = [side for side in (point.positive, point.negative) if side]
+    too_many(sum(len(side.bucket_counts) for side in given), record.limits.elements)
     sides = [
         (whole(side.offset), [whole(count) for count in side.bucket_counts]) if side else (0, [])
         for side in (point.positive, point.negative)
@@ -222,6 +225,7 @@ def _histogram(
 
 
 def _summary(record: Record, name: str, labels: Attributes, point: Any, delta: bool) -> None:  # noqa: ARG001, FBT001 - summaries are cumulative
+    too_many(len(point.quantile_values), record.limits.elements)
     at = whole(point.time_unix_nano)
     key: Hashable = (name, labels)
     given = _labels(labels)

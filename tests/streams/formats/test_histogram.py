@@ -101,3 +101,28 @@ def test_a_cumulative_histogram_has_quantiles_of_what_was_observed_since() -> No
     ]
     assert found[0] == found[2] == {}, "the first, and one after a restart"
     assert found[1] == {"rt_p50": 1.5, "rt_p95": 1.95, "rt_p99": 1.99}
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("histogram", {"bucketCounts": ["0"] * 5, "explicitBounds": [1, 2, 3, 4]}),
+        ("exponentialHistogram", {"scale": 3, "positive": {"bucketCounts": ["0"] * 5}}),
+        ("summary", {"quantileValues": [{"quantile": q / 10, "value": 1.0} for q in range(5)]}),
+    ],
+)
+@pytest.mark.parametrize("name", ["otlp-json", "otlp-proto"])
+def test_a_point_has_no_more_parts_than_a_record_may_have_elements(
+    name: str, kind: str, told: dict[str, object]
+) -> None:
+    """A few bytes a bucket would otherwise cost much more than they are."""
+    data: dict[str, object] = {"dataPoints": [{**POINT, "count": "0", "sum": 0.0, **told}]}
+    if kind != "summary":
+        data["aggregationTemporality"] = 2
+    request = _request({"name": "rt", kind: data})
+    raw = _json(request) if name == "otlp-json" else request.SerializeToString()
+    using = reading(late_s=0, elements=5)
+    assert not parsed(name, raw, using=using, service="shop").rejects
+    tight = reading(late_s=0, elements=4)
+    (reject,) = parsed(name, raw, using=tight, service="shop").rejects
+    assert reject.rule == "too-many-elements"
