@@ -107,7 +107,7 @@ class Joiner:
         except msgspec.DecodeError as error:
             raise Rejected(f"these bytes are no open entries: {error}") from error
         if wire.version != VERSION:
-            raise Rejected(f"open entries of version {wire.version}, this is {VERSION}: delete")
+            raise Rejected(f"open entries of version {wire.version}, this reads {VERSION}")
         joiner = cls()
         joiner.open = {entry.source: entry for entry in wire.open}
         return joiner

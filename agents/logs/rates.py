@@ -138,7 +138,7 @@ class Tally:
         except msgspec.DecodeError as error:
             raise Rejected(f"these bytes are no tally of log lines: {error}") from error
         if wire.version != VERSION:
-            raise Rejected(f"a tally of version {wire.version}, this is {VERSION}: delete it")
+            raise Rejected(f"a tally of version {wire.version}, this reads {VERSION}")
         tally = cls(settings)
         tally._newest, tally._clock, tally._services = wire.newest, wire.clock, wire.services
         return tally

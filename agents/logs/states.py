@@ -66,8 +66,7 @@ def loaded(data: bytes) -> Saved:
         raise Rejected("these bytes are no state of a log miner")
     if data[4] != VERSION:
         raise Rejected(
-            f"the state was written by version {data[4]} of the log miner and this is version"
-            f" {VERSION}: delete it, and the templates are learned anew"
+            f"the state was written by version {data[4]} of the log miner, this reads {VERSION}"
         )
     try:
         wire = msgspec.msgpack.decode(zlib.decompress(data[5:]), type=_Wire)
