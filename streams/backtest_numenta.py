@@ -94,7 +94,8 @@ def _worth(series: Judged) -> tuple[Floats, npt.NDArray[np.int64]]:
 
 def _sigmoid(position: Floats) -> Floats:
     """1 far before a window's end, 0 at it, -1 far behind; `position` in widths."""
-    return np.where(position > FAR, -1.0, 2.0 / (1.0 + np.exp(5.0 * position)) - 1.0)
+    near = np.minimum(position, FAR)  # beyond, the exponential has no number
+    return np.where(position > FAR, -1.0, 2.0 / (1.0 + np.exp(5.0 * near)) - 1.0)
 
 
 def _steps(
@@ -120,17 +121,15 @@ def _best(
     at_least: float | None = None,
 ) -> tuple[float, float]:
     """The highest sum of any threshold, or that of `at_least`, as 0 to 100; and the threshold."""
-    score = np.concatenate([part for part, _ in steps])
-    gain = np.concatenate([part for _, part in steps])
+    score = np.concatenate([[np.inf], *(part for part, _ in steps)])  # first of all: say nothing
+    gain = np.concatenate([[0.0], *(part for _, part in steps)])
     order = np.argsort(-score, kind="stable")
     score, reached = score[order], np.cumsum(gain[order])
     if at_least is None:
         last = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)  # of each equal score
         k = int(last[np.argmax(reached[last])])
         value, threshold = float(reached[k]), float(score[k])
-        if value <= 0:
-            value, threshold = 0.0, float("inf")
     else:
         count = int(np.count_nonzero(score >= at_least))
-        value, threshold = float(reached[count - 1]) if count else 0.0, at_least
+        value, threshold = float(reached[count - 1]), at_least
     return 100.0 * value / (total * (weights.found + weights.missed)), threshold

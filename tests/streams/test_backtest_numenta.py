@@ -45,6 +45,17 @@ def test_the_first_rows_do_not_count() -> None:
     assert scored(150).alarmed < 0
 
 
+def test_a_series_of_which_no_row_counts_is_worth_nothing() -> None:
+    """One row is within the first 15 %, rounded up."""
+    one = Judged(np.zeros(1), np.ones(1), np.ones(1, np.bool_), (Span(0, 0),))
+    assert {(each.best, each.alarmed) for each in numenta([one])} == {(0.0, 0.0)}
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_window_of_one_row_long_ago_is_no_warning() -> None:
+    assert scored(N - 1, windows=(Span(400, 400),)).alarmed == pytest.approx(-100 * 0.11 / 2)
+
+
 def test_a_case_by_hand() -> None:
     """An alarm in the middle of one of two windows: 2 / (1 + e^(5 y)) - 1 at y = -.5."""
     earned = (2 / (1 + np.exp(-2.5)) - 1) / (2 / (1 + np.exp(-5)) - 1)
