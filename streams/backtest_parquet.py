@@ -29,10 +29,13 @@ def read_parquet(path: Path, name: str, zone: tzinfo) -> Iterator[Table]:
             kept = [i for i in found.values if not found.wide or _numeric(schema.field(i).type)]
             if not kept:
                 raise Rejected(f"{name} row 1: no column holds numbers: {', '.join(schema.names)}")
+            label = None if found.label is None else schema.names[found.label]
+            read = {label, *(schema.names[i] for i in (found.time, *kept))} - {None}
+            if twice := sorted(each for each in read if schema.names.count(each) > 1):
+                raise Rejected(f"{name} row 1: there are two columns {twice[0]!r}: rename one")
             aside = [schema.names[i] for i in found.values if i not in kept]
             notes = tuple(f"column {each!r} is no number and was left aside" for each in aside)
             names = tuple(schema.names[i] for i in kept) if found.wide else ()
-            label = None if found.label is None else schema.names[found.label]
             wanted = (schema.names[found.time], [schema.names[i] for i in kept], label)
             yield Table(names, _chunks(file, name, wanted, zone), notes)
     except (pa.ArrowException, OSError) as error:

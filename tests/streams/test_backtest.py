@@ -184,6 +184,16 @@ def test_a_null_in_parquet_is_a_missing_value(history: Path, scored: Path) -> No
     assert pq.read_table(scored / "a.parquet")["score"].to_pylist() == [0.0, 0.0, 0.0]
 
 
+@pytest.mark.parametrize("names", [("time", "a", "a"), ("time", "time", "value")])
+def test_parquet_with_two_columns_of_one_name_is_named(
+    names: tuple[str, ...], history: Path, scored: Path
+) -> None:
+    column = pa.array([1.0, 2.0])
+    pq.write_table(pa.table([column] * 3, names=names), history / "a.parquet")
+    (fault,) = backtest(history, scored).faults
+    assert re.fullmatch(r"a\.parquet row 1: there are two columns '(a|time)': rename one", fault)
+
+
 def test_parquet_without_rows_gives_none(history: Path, scored: Path) -> None:
     empty = pa.table({"timestamp": pa.array([], pa.int64()), "value": pa.array([], pa.float64())})
     pq.write_table(empty, history / "a.parquet")
