@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from streams.formats.avro_schema import NoSchemas, Schemas
-from streams.formats.known import Met
 from streams.formats.limits import Limits
 from streams.formats.series import SeriesIndex
 
@@ -202,25 +201,23 @@ def settled(
     line_at: Milliseconds,
     batch: Batch,
     reading: Reading,
-    met: Met | Scanned | None = None,
+    scanned: Scanned | None = None,
 ) -> Parsed:
     """The columns of a batch: times checked, numbers counted out, refusals merged.
 
     `sample_at`, `value` and `line_at` are the rows' columns as numbers; a time of -1 is one
-    that was refused already. `met` are the batch's records that were read without rows.
+    that was refused already. `scanned` are samples of the batch that were read without rows.
     """
     limits = reading.limits
     code, origin = np.array(rows.code, np.int64), np.array(rows.origin, np.int64)
     added = _flags(rows.increments, len(code))
-    if met is not None:
-        there = np.flatnonzero(met.code >= 0)
-        came = met.origin if isinstance(met, Scanned) else there
-        order = _in_order(came, origin)
-        code = np.concatenate([met.code[there], code])[order]
-        sample_at = np.concatenate([met.at[there], sample_at])[order]
-        value = np.concatenate([met.value[there], value])[order]
-        added = np.concatenate([np.zeros(len(there), np.bool_), added])[order]
-        origin = np.concatenate([came, origin])[order]
+    if scanned is not None:
+        order = _in_order(scanned.origin, origin)
+        code = np.concatenate([scanned.code, code])[order]
+        sample_at = np.concatenate([scanned.at, sample_at])[order]
+        value = np.concatenate([scanned.value, value])[order]
+        added = np.concatenate([np.zeros(len(scanned.code), np.bool_), added])[order]
+        origin = np.concatenate([scanned.origin, origin])[order]
     keep = timely(sample_at, origin, batch, rows, limits)
     keep = finite(value, keep, rows.skips)
     if not keep.all():

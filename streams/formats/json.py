@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import UNSET, Raw
 
-from streams.formats.columns import ELEMENT, Batch, Parsed, Reading, Rows, settled
+from streams.formats.columns import ELEMENT, Batch, Parsed, Reading, Rows, Scanned, settled
 from streams.formats.document import Documents
 from streams.formats.limits import Refused
 from streams.formats.series import origin_of
@@ -191,7 +191,10 @@ class Parse:
             rows.line_at, lambda i, why: rows.refuse(rows.line_origin[i], "bad-time", why)
         )
         value = self.numbers(at)
-        return settled(rows, at, value, line_at, self.batch, self.reading, self.met)
+        met = self.met
+        there = np.flatnonzero(met.code >= 0)
+        scanned = Scanned(met.code[there], met.at[there], met.value[there], there)
+        return settled(rows, at, value, line_at, self.batch, self.reading, scanned)
 
     def numbers(self, at: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """The values; one that is no number is refused, unless its time was, and `at` is -1."""
