@@ -68,7 +68,7 @@ class Roll:
         self._left: Counter[str] = Counter()  # how many these are, by service
         # by anomaly, who joined it and as which
         self._joined: dict[str, list[tuple[Moment, int]]] = defaultdict(list)
-        self._next = float("inf")  # nothing happens by itself before
+        self._next = float("inf")  # nothing happens by itself before; it may be too early
 
     def load(self, blocks: Sequence[Block]) -> None:
         """Take up what the blocks remember."""
@@ -93,12 +93,13 @@ class Roll:
         waiting, blocks = list(turnings), index.blocks
         if not waiting and clock.after < self._next:
             return
-        waiting += [
-            _over(where, absence, blocks, kind, clock)
-            for (_, kind), held in self._open.items()
-            for where, absence in held.items()
-            if absence.until <= clock.after
-        ]
+        if clock.after >= self._next:
+            waiting += [
+                _over(where, absence, blocks, kind, clock)
+                for (_, kind), held in self._open.items()
+                for where, absence in held.items()
+                if absence.until <= clock.after
+            ]
         heapq.heapify(waiting)
         frame = _Frame(index, offset, clock, total)
         while waiting:
@@ -107,8 +108,9 @@ class Roll:
             mine = self._open[service_of(turning.series), turning.kind].get(turning.where)
             if mine and turning.what == LATE and mine.until <= clock.after:
                 heapq.heappush(waiting, _over(turning.where, mine, blocks, turning.kind, clock))
-        self._prune(blocks, clock.after)
-        self._plan()
+        if clock.after >= self._next:
+            self._prune(blocks, clock.after)
+            self._plan()
 
     def left(self, where: Place) -> None:
         """A series that was gone is back, or another one has its row."""
@@ -193,6 +195,7 @@ class Roll:
         here, there = (self._open, self._past) if absence.over is None else (self._past, self._open)
         there[key].pop(where, None)
         here[key][where] = absence
+        self._next = min(self._next, _next(absence))
         block = frame.places.blocks[where.block]
         _held(block, turning.kind)[where.row] = absence
         block.changed = True
@@ -202,7 +205,7 @@ class Roll:
     def _prune(self, blocks: Sequence[Block], now: float) -> None:
         for (_, kind), held in self._past.items():
             for where, absence in list(held.items()):
-                if now - absence.over_at > KEEP_S:
+                if _next(absence) < now:
                     del held[where]
                     block = blocks[where.block]
                     if _held(block, kind).get(where.row) is absence:
@@ -218,9 +221,8 @@ class Roll:
             del self._joined[anomaly]
 
     def _plan(self) -> None:
-        ends = (a.until for held in self._open.values() for a in held.values())
-        forgotten = (a.over_at + KEEP_S for held in self._past.values() for a in held.values())
-        self._next = min(min(ends, default=float("inf")), min(forgotten, default=float("inf")))
+        every = (a for side in (self._open, self._past) for h in side.values() for a in h.values())
+        self._next = min(map(_next, every), default=float("inf"))
 
     # ---- in words
 
@@ -282,6 +284,11 @@ class _Frame(NamedTuple):
             return (), ()
         points = [p for p in zip(*block.evidence(where.row), strict=True) if p[0] <= turning.at]
         return tuple(at for at, _ in points), tuple(value for _, value in points)
+
+
+def _next(absence: Absence) -> float:
+    """When time alone changes something: it is over, or may be forgotten."""
+    return absence.until if absence.over is None else absence.over_at + KEEP_S
 
 
 def _held(block: Block, kind: str) -> dict[int, Absence]:
