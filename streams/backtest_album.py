@@ -42,6 +42,7 @@ class Album:
         self._target, self._pictures, self._threshold = target, pictures, threshold
         self._waiting: list[_Waiting] = []
         self._taken = 0
+        self._drawn: set[Path] = set()
 
     @property
     def traced(self) -> bool:
@@ -69,7 +70,7 @@ class Album:
     def _draw(self, series: Series) -> None:
         if series.trace is None:
             return
-        path = Path(FOLDER) / f"{bare(series.output.as_posix())}.png"
+        path = self._place(series.output.as_posix())
         draw(
             self._target / path,
             series.name,
@@ -79,3 +80,11 @@ class Album:
             self._threshold,
         )
         series.picture, series.trace = path.as_posix(), None
+
+    def _place(self, output: str) -> Path:
+        """The name of a series without its ending, or with it where another has that name."""
+        path = Path(FOLDER) / f"{bare(output)}.png"
+        if path in self._drawn:
+            path = Path(FOLDER) / f"{output}.png"
+        self._drawn.add(path)
+        return path

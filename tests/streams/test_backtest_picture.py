@@ -1,5 +1,6 @@
 """Pictures and the page: spikes survive, nothing from a history is obeyed, nothing is fetched."""
 
+import gzip
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -188,6 +189,19 @@ def test_only_the_most_interesting_have_pictures_unless_all_are_asked_for(
     assert "2 series have" in text
     summary = backtest(history, tmp_path / "all", Wish(pictures=Pictures.all))
     assert all(found.picture for found in summary.found)
+
+
+def test_series_that_differ_only_in_their_ending_have_a_picture_each(
+    history: Path, tmp_path: Path
+) -> None:
+    packed = gzip.compress((history / "quiet.csv").read_bytes())
+    (history / "quiet.csv.gz").write_bytes(packed)
+    summary = backtest(history, tmp_path / "out", Wish(pictures=Pictures.all))
+    assert {found.picture for found in summary.found} >= {
+        "pictures/quiet.png",
+        "pictures/quiet.csv.gz.png",
+    }
+    assert len({found.picture for found in summary.found}) == len(summary.found) == 4
 
 
 def test_no_pictures_is_no_page(history: Path, tmp_path: Path) -> None:
