@@ -12,7 +12,7 @@ from agents.clock import Clock
 from agents.rules import Breach, Ending, Rules, Ruling, event_of, judge, removed
 from agents.scorer.block import CAPACITY
 from agents.series_block import Block
-from agents.share import Floats, Said, Share, patience
+from agents.share import Floats, Said, Share, patience, placed
 from runbooks.thresholds import Rule
 
 
@@ -98,14 +98,12 @@ class Breaches:
     ) -> Said:
         change: Literal["", "opened", "updated", "cleared"] = ruling.change
         assert change != ""  # noqa: S101 - nobody asks for nothing
-        points = [p for p in zip(*what.block.evidence(what.row), strict=True) if p[0] <= at]
         event = event_of(
             what.rule, what.block.names[what.row], breach, change, at, value,
             groups=self._groups, cause=clock.cause, end=end,
-            points=(tuple(t for t, _ in points), tuple(v for _, v in points)),
+            points=what.block.evidence(what.row, at),
         )  # fmt: skip
-        passed = place < 0
-        return Said(clock.place(at) if passed else place, not passed, event)
+        return placed(event, at, clock, place)
 
 
 def _put(what: _Row, breach: Breach | None) -> None:

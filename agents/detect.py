@@ -25,7 +25,7 @@ from agents.scorer.block import CAPACITY
 from agents.scorer.scorer import Scores, score_rows
 from agents.series_block import EVIDENCE, Block
 from agents.series_index import NOWHERE, Place, Places, SeriesIndex
-from agents.share import Said, Share, patience
+from agents.share import Said, Share, patience, placed
 from agents.telling import event_of, opened
 from agents.turnings import beaten, looping, overdue
 from agents.watch import Sample, Verdict, step
@@ -303,8 +303,7 @@ class Detect:
             block.open[row] = verdict.watch
         if verdict.change != "":
             event = event_of(block, row, verdict, verdict.change, sample, self._groups, clock.cause)
-            passed = place < 0  # time did it, before the sample at which it had passed
-            yield Said(clock.place(sample.at) if passed else place, not passed, event)
+            yield placed(event, sample.at, clock, place)
 
 
 def _once(share: Share) -> Share:

@@ -280,10 +280,7 @@ class _Frame(NamedTuple):
         if where is None:
             return (), ()
         block = self.places.blocks[where.block]
-        if block.away:
-            return (), ()
-        points = [p for p in zip(*block.evidence(where.row), strict=True) if p[0] <= turning.at]
-        return tuple(at for at, _ in points), tuple(value for _, value in points)
+        return ((), ()) if block.away else block.evidence(where.row, turning.at)
 
 
 def _next(absence: Absence) -> float:

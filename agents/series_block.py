@@ -207,13 +207,16 @@ class Block:
         """Keep the newest points of each row."""
         _remember(self.ring_at, self.ring_value, self.written, rows, at, value)
 
-    def evidence(self, row: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Times (epoch s) and values of the last points, oldest first."""
+    def evidence(
+        self, row: int, until: float = np.inf
+    ) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Times (epoch s) and values of the last points not later than `until`, oldest first."""
         written = int(self.written[row])
         order = [i % EVIDENCE for i in range(max(0, written - EVIDENCE), written)]
         at, value = self.ring_at[row, order], self.ring_value[row, order].astype(np.float64)
         value = np.clip(value, -LARGEST, LARGEST)  # a value beyond single precision was kept as inf
-        return tuple(at.tolist()), tuple(value.tolist())
+        kept = at <= until
+        return tuple(at[kept].tolist()), tuple(value[kept].tolist())
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator] # numba has no types

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from agents.clock import Clock
 from agents.scorer.interval import GAP
 from agents.series_block import Block
 from schemas.anomalies import Anomaly
@@ -40,3 +41,9 @@ class Said(NamedTuple):
     def order(self) -> tuple[int, bool, float]:
         """By which what a frame leads to is sorted; equals stay as they were said."""
         return self.place, self.sample, self.event.at.timestamp()
+
+
+def placed(event: Anomaly, at: float, clock: Clock, place: int) -> Said:
+    """What a sample led to, or with a `place` below 0 the time `at` that had passed before one."""
+    passed = place < 0
+    return Said(clock.place(at) if passed else place, not passed, event)
