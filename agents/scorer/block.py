@@ -10,16 +10,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from agents.scorer.state import (
-    BYTES,
-    COUNTS_AT,
-    END,
-    SINGLES_AT,
-    STATE_VERSION,
-    Counts,
-    Floats,
-    Singles,
-)
+from agents.scorer.state import BYTES, SINGLES_AT, STATE_VERSION, Counts, Floats
 from schemas.errors import Rejected
 
 CAPACITY = 256  # rows: 0.5 MiB, a changelog message once compressed
@@ -32,8 +23,8 @@ _CHECK = struct.Struct("<I")
 class BlockState:
     """State of up to `capacity` series.
 
-    `memory` is uint8 [capacity, BYTES], as state.py lays it out; `floats`, `singles` and `counts`
-    are its parts by type. A row that is not `taken` is all zeros.
+    `memory` is uint8 [capacity, BYTES], as state.py lays it out; `floats` is its first part. A row
+    that is not `taken` is all zeros.
     """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
@@ -53,16 +44,6 @@ class BlockState:
     def floats(self) -> Floats:
         """What is float64, [capacity, WIDTH]."""
         return self.memory[:, :SINGLES_AT].view(np.float64)
-
-    @property
-    def singles(self) -> Singles:
-        """What is float32, [capacity, SINGLE_WIDTH]."""
-        return self.memory[:, SINGLES_AT:COUNTS_AT].view(np.float32)
-
-    @property
-    def counts(self) -> Counts:
-        """What is counted in bytes, [capacity, COUNT_WIDTH]."""
-        return self.memory[:, COUNTS_AT:END]
 
     def copy(self) -> Self:
         """A block that goes its own way from here."""

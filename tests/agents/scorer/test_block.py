@@ -8,16 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.scorer.block import BlockState
-from agents.scorer.state import BYTES, SINGLE_WIDTH, WIDTH
+from agents.scorer.state import BYTES
 from schemas.errors import Rejected
 
 
 def test_a_row_that_was_given_back_is_taken_again_and_empty() -> None:
     block = BlockState(3)
     rows = [block.claim() for _ in range(3)]
-    block.floats[rows[1]] = 7.0
-    block.singles[rows[1]] = 7.0
-    block.counts[rows[1]] = 7
+    block.memory[rows[1]] = 7
     block.release(rows[1])
     assert block.claim() == rows[1]
     assert not block.memory[rows[1]].any()
@@ -41,9 +39,7 @@ def test_bytes_come_back_bit_by_bit(taken: set[int], numbers: list[float]) -> No
     for _ in range(8):
         block.claim()
     for row in range(8):
-        block.floats[row] = np.resize(numbers, WIDTH)
-        block.singles[row] = np.resize(np.array(numbers).view(np.float32), SINGLE_WIDTH)
-        block.counts[row] = row
+        block.memory[row] = np.resize(np.array(numbers).view(np.uint8), BYTES)
     for row in set(range(8)) - taken:
         block.release(row)
     copy = BlockState.from_bytes(block.to_bytes())
