@@ -21,6 +21,7 @@ from msgspec import UNSET, Raw
 
 from streams.formats.columns import ELEMENT, Batch, Parsed, Reading, Rows, Scanned, settled
 from streams.formats.document import Documents
+from streams.formats.known import KnownRecords
 from streams.formats.limits import Refused
 from streams.formats.series import origin_of
 from streams.formats.severity import severity
@@ -78,7 +79,7 @@ class Parse:
     def __init__(self, batch: Batch, reading: Reading) -> None:
         self.batch, self.reading, self.rows = batch, reading, Rows()
         self.decoders = decoders(reading.limits.services)
-        self.records = reading.series.records["json"]
+        self.records = reading.series.known("json", KnownRecords)
         self.met = self.records.read(batch.values, reading.limits.record_bytes)
 
     def again(self, record: bytes) -> tuple[int | None, Any, Any]:

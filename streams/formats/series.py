@@ -10,16 +10,15 @@ while is forgotten, so that pods that come and go do not use up their service's 
 """
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Hashable, Mapping
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Protocol, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from schemas.frames import canonical
-from streams.formats.known import KnownRecords
 from streams.formats.limits import Limits, Refused
 from streams.formats.totals import Totals
 
@@ -100,14 +99,23 @@ class Recent(dict[Hashable, tuple[str, str]]):
         super().__setitem__(key, value)
 
 
+class Known(Protocol):
+    """What a format has learned of bytes that it met, by series' numbers."""
+
+    def clear(self) -> None:
+        """Forget all: the numbers are void."""
+
+
+K = TypeVar("K", bound=Known)
+
+
 class SeriesIndex:
     """Numbers for series, and the way back to their names and services."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self.codes: dict[Hashable, int] = {}  # whatever a format looks up -> number
-        self.records: defaultdict[str, KnownRecords] = defaultdict(KnownRecords)  # by format
-        self.messages: dict[Hashable, Any] = {}  # what formats know by it, void with the numbers
+        self._known: dict[Hashable, Known] = {}
         self.origins = Recent(ORIGINS)  # of log lines: service and canonical labels
         self.names: list[str] = []
         self.services: list[str] = []
@@ -123,6 +131,13 @@ class SeriesIndex:
     def __len__(self) -> int:
         """How many series are known."""
         return len(self.names)
+
+    def known(self, key: Hashable, nothing: Callable[[], K]) -> K:
+        """What is known under `key`, `nothing` at first; it is cleared when numbers change."""
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = nothing()
+        return cast("K", found)
 
     def learn(
         self, key: Hashable, metric: str, labels: Mapping[str, str], service: str, now: int
@@ -191,9 +206,8 @@ class SeriesIndex:
         old = [(self.names[i], self.services[self._of[i]], int(self._seen[i])) for i in kept]
         self.totals.renumbered(kept)
         self.buckets.clear()
-        self.messages.clear()
         self.codes.clear()
-        for known in self.records.values():
+        for known in self._known.values():
             known.clear()
         self.names.clear()
         self.services.clear()

@@ -14,7 +14,7 @@ Source: Protocol Buffers, "Encoding".
 
 import secrets
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -116,10 +116,7 @@ class KnownSeries:
 
 def known_series(series: SeriesIndex, kind: int, service: str) -> KnownSeries:
     """What is known of one kind of messages, of topics with the same service of their own."""
-    found = series.messages.get((kind, service))
-    if found is None:
-        found = series.messages[kind, service] = KnownSeries(kind)
-    return cast("KnownSeries", found)
+    return series.known((kind, service), lambda: KnownSeries(kind))
 
 
 @kept

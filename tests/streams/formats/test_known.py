@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from streams.formats.columns import Batch, Parsed, Reading
 from streams.formats.json import parse
+from streams.formats.known import KnownRecords
 from streams.formats.limits import Limits
 from streams.formats.series import SeriesIndex
 
@@ -39,7 +40,7 @@ def both(records: list[bytes]) -> tuple[Any, Any, int]:
     fresh, old = reading(), reading()
     for _ in range(2):  # once for the series, once for its bytes
         parse(batch(records), old)
-    met = int((old.series.records["json"].read(records, 1 << 20).code >= 0).sum())
+    met = int((old.series.known("json", KnownRecords).read(records, 1 << 20).code >= 0).sum())
     return told(parse(batch(records), old), old), told(parse(batch(records), fresh), fresh), met
 
 
@@ -153,12 +154,12 @@ def test_series_that_are_forgotten_take_their_records_with_them() -> None:
     records = [(EVENT % (1767225600000, 1)).encode()]
     for _ in range(3):
         parse(batch(records), known)
-    assert len(known.series.records["json"]) == 1
+    assert len(known.series.known("json", KnownRecords)) == 1
     later = 1_767_225_600_000 + 10 * 3_600_000
     known.series.sweep(1_767_225_600_000)
     assert known.series.sweep(later)
-    assert len(known.series.records["json"]) == 0
-    assert (known.series.records["json"].read(records, 1 << 20).code == -1).all()
+    assert len(known.series.known("json", KnownRecords)) == 0
+    assert (known.series.known("json", KnownRecords).read(records, 1 << 20).code == -1).all()
 
 
 def test_records_that_never_repeat_are_not_learned_for_long(
@@ -173,7 +174,7 @@ def test_records_that_never_repeat_are_not_learned_for_long(
             for n in range(100)
         ]
         parse(batch(records), known)
-    assert len(known.series.records["json"]) == 100
+    assert len(known.series.known("json", KnownRecords)) == 100
 
 
 def test_when_full_all_is_forgotten_and_learned_again(monkeypatch: pytest.MonkeyPatch) -> None:

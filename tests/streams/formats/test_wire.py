@@ -7,6 +7,7 @@ from cramjam import snappy
 
 from streams.formats.columns import Reading
 from streams.formats.proto import remote_write_v1_pb2 as v1
+from streams.formats.wire import METRICS, WRITE, KnownSeries, known_series
 from tests.streams.formats import contract
 from tests.streams.formats.goldens_otlp import GAUGE_PROTO, POINT, _request
 from tests.streams.formats.reading import NOW, parsed, reading, samples
@@ -57,11 +58,15 @@ def warm(name: str, **limits: object) -> Reading:
     return using
 
 
+def learned(using: Reading, name: str) -> KnownSeries:
+    """What a reading knows of a format's messages."""
+    return known_series(using.series, {"remote-write": WRITE, "otlp-proto": METRICS}[name], "")
+
+
 def known(using: Reading, name: str, raw: bytes) -> bool:
     """Whether a message is read without its format's own reader."""
     message = bytes(snappy.decompress_raw(raw)) if name == "remote-write" else raw
-    (series,) = using.series.messages.values()
-    return bool(series.read([message], 50_000)[1][0])
+    return bool(learned(using, name).read([message], 50_000)[1][0])
 
 
 @makers
@@ -141,7 +146,7 @@ def test_ten_thousand_mutants_are_read_alike(name: str) -> None:
 def test_what_is_learned_of_a_message_is_as_large_as_its_series(name: str) -> None:
     """Not as its bytes: a record may unpack to very many that name nothing."""
     using = warm(name)
-    (series,) = using.series.messages.values()
+    series = learned(using, name)
     before = len(series._nodes)
     series.learn(b"\x0a\x00" * 2**20, [0], [NOW], [1.0])
     assert len(series._nodes) == before
