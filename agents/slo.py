@@ -8,6 +8,7 @@ which clears when none has fired for a while.
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -252,7 +253,7 @@ class Slo:
         self._objectives = {objective.name: objective for objective in objectives}
         self._groups = groups
         self._books: dict[int, Book] = {}
-        self._roles: dict[str, list[tuple[str, tuple[str, ...]]]] = {}  # series -> objective, roles
+        self._matched = lru_cache(262_144)(self._match)  # series come and go
 
     def blocks(self, partition: int) -> list[Book]:
         """One block: the partition's book."""
@@ -310,11 +311,8 @@ class Slo:
             book.accounts[name] = Account(self._objectives[name])
         return book.accounts[name]
 
-    def _matched(self, series: str) -> list[tuple[str, tuple[str, ...]]]:
+    def _match(self, series: str) -> list[tuple[str, tuple[str, ...]]]:
         """The objectives that count a series, and as what."""
-        known = self._roles.get(series)
-        if known is not None:
-            return known
         metric, labels = parsed(series)
         found = []
         for name, objective in self._objectives.items():
@@ -327,5 +325,4 @@ class Slo:
             )  # fmt: skip
             if roles:
                 found.append((name, roles))
-        self._roles[series] = found
         return found
