@@ -11,14 +11,14 @@ counted and left out. Prometheus' stale marker, a NaN of its own, is counted too
 Source: Prometheus remote write specifications 1.0 and 2.0; snappy's format description.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import cramjam
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from streams.formats.columns import ELEMENT, Batch, Parsed, Reading, Rows
+from streams.formats.columns import ELEMENT, Batch, Parsed, Reading, Rows, Scanned
 from streams.formats.limits import Limits, Refused
 from streams.formats.proto.remote_write_v1_pb2 import Label, WriteRequest
 from streams.formats.proto.remote_write_v2_pb2 import Request
@@ -32,15 +32,20 @@ METRIC = "__name__"
 def parse(batch: Batch, reading: Reading) -> Parsed:
     """Read a batch of records of version 1."""
     rows, limits = Rows(), reading.limits
-    messages = _unpacked(batch, rows, limits)
     known = known_series(reading.series, WRITE, batch.service)
-    scanned, read = known.read([message or b"" for message in messages], limits.elements)
-    for index in np.flatnonzero(~read).tolist():
-        message, start = messages[index], len(rows.code)
-        if message is not None:
-            _read(_version_1, Walk(index, batch, reading, rows), message)
-            known.learn(message, rows.code[start:], rows.at[start:], rows.value[start:])
-    return finished(rows, batch, reading, epoch_ms, scanned)
+    scans: list[Scanned] = []
+    first = 0
+    for messages in _portions(_unpacked(batch, rows, limits), limits.decoded_bytes):
+        scanned, read = known.read([message or b"" for message in messages], limits.elements)
+        scans.append(scanned._replace(origin=scanned.origin + first))
+        for place in np.flatnonzero(~read).tolist():
+            message, start = messages[place], len(rows.code)
+            if message is not None:
+                _read(_version_1, Walk(first + place, batch, reading, rows), message)
+                known.learn(message, rows.code[start:], rows.at[start:], rows.value[start:])
+        first += len(messages)
+    met = Scanned(*map(np.concatenate, zip(*scans, strict=True))) if scans else None
+    return finished(rows, batch, reading, epoch_ms, met)
 
 
 def parse_v2(batch: Batch, reading: Reading) -> Parsed:
@@ -72,16 +77,31 @@ def unpacked(value: bytes, limits: Limits) -> bytes:
 Version = Callable[["Walk", bytes], None]
 
 
-def _unpacked(batch: Batch, rows: Rows, limits: Limits) -> list[bytes | None]:
+def _unpacked(batch: Batch, rows: Rows, limits: Limits) -> Iterator[bytes | None]:
     """The records' messages; None for one that is refused."""
-    messages: list[bytes | None] = []
     for index, value in enumerate(batch.values):
         try:
-            messages.append(unpacked(value, limits))
+            yield unpacked(value, limits)
         except Refused as error:
             rows.refuse(index, error.rule, str(error))
-            messages.append(None)
-    return messages
+            yield None
+
+
+def _portions(messages: Iterator[bytes | None], most: int) -> Iterator[list[bytes | None]]:
+    """Messages that are read at once: of `most` bytes, and as many again in the last one.
+
+    A batch is held as it came; unpacked it may be twenty times as large.
+    """
+    held: list[bytes | None] = []
+    size = 0
+    for message in messages:
+        held.append(message)
+        size += len(message or b"")
+        if size >= most:
+            yield held
+            held, size = [], 0
+    if held:
+        yield held
 
 
 def _read(version: Version, walk: "Walk", message: bytes) -> None:

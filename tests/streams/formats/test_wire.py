@@ -182,3 +182,20 @@ def test_a_request_of_many_series_is_known_when_it_comes_again(name: str) -> Non
     assert known(using, name, raw)
     assert samples(parsed(name, raw, using=using), using) == first
     assert len(first) == 5000
+
+
+def test_a_batch_is_read_alike_however_much_of_it_is_unpacked_at_once() -> None:
+    """Known, new and broken records among each other, one or two of them at a time."""
+    batch = [
+        written(NOW, 1, 2, 3), b"broken", written(NOW + 1, 9, known=1), written(NOW + 2, 4, 5, 6),
+        b"", written(NOW + 3, 7, 8, 9),
+    ]  # fmt: skip
+    whole = reading(late_s=0, future_s=0)
+    expected = parsed("remote-write", *batch, using=whole)
+    largest = max(len(snappy.decompress_raw(raw)) for raw in batch if len(raw) > len(b"broken"))
+    using = reading(late_s=0, future_s=0, decoded_bytes=largest)
+    for _ in range(2):
+        found = parsed("remote-write", *batch, using=using)
+        assert samples(found, using) == samples(expected, whole)
+        assert found.rejects == expected.rejects
+    assert len(expected.samples.code) == 10
