@@ -192,7 +192,11 @@ def test_odd_series_neither_crash_nor_alarm_with_nonsense(values: list[float]) -
 def test_times_that_stand_still_or_run_back_do_no_harm(step_ms: int) -> None:
     draw = np.random.default_rng(1).normal(5, 1, 200).tolist()
     counter = canonical("requests_total", {"service": "s"})
-    run(new(), iter([frame({NAMES[0]: draw, counter: draw}, T0, step_ms)]))
+    detect = new()
+    assert run(detect, iter([frame({NAMES[0]: draw, counter: draw}, T0, step_ms)])) == []
+    block = detect.blocks(0)[0]
+    assert block.written[:2].tolist() == [200, 0], "a counter has no rate without time"
+    assert np.isfinite(block.memory[:2]).all()
 
 
 def test_a_damaged_or_foreign_block_is_refused() -> None:

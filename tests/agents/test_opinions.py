@@ -8,7 +8,6 @@ import pytest
 
 from agents.detect import Detect
 from agents.detect_settings import DetectSettings
-from agents.opinions import Opinions
 from schemas.anomalies import Anomaly
 from schemas.errors import Rejected
 from schemas.frames import Samples, canonical
@@ -222,8 +221,3 @@ def test_a_model_that_cannot_be_is_refused_when_settings_are_read(
     with pytest.raises(Rejected, match=r"detect\.models\.checkout") as refused:
         Settings.load({}, file)
     assert words in str(refused.value)
-
-
-def test_a_partition_without_anything_costs_nothing_and_says_nothing() -> None:
-    opinions = Opinions(DetectSettings())
-    assert (len(opinions.services), bool(opinions.bars), opinions.notes()) == (0, False, [])
