@@ -18,6 +18,7 @@ from agents.detect import Detect
 from agents.detect_settings import DetectSettings
 from agents.scorer.block import BlockState
 from agents.scorer.scorer import score_rows
+from agents.scorer.state import COUNTS_AT, SINGLES_AT
 from agents.series_block import Block
 from schemas.avro import decode, encode
 from schemas.frames import Samples, canonical
@@ -126,7 +127,7 @@ def test_the_scorer_scores_it(odd: Odd) -> None:
         assert np.isfinite(part).all()
         assert (part >= 0).all()
     assert np.isfinite(block.floats).all()
-    assert np.isfinite(block.singles).all()
+    assert np.isfinite(block.memory[:, SINGLES_AT:COUNTS_AT].view(np.float32)).all()
     assert block.to_bytes() == again.to_bytes()
     if odd.told:
         assert scores.emitted[-1] >= 1
