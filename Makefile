@@ -14,7 +14,7 @@ setup: .venv/.ready  ## dependencies, Kafka's jars, compiled kernels: once, abou
 
 # uv, because pip's resolver takes many minutes for this set. The last two steps are what would
 # otherwise be waited for at the first start: fetching Kafka, compiling the kernels.
-.venv/.ready: requirements.lock pyproject.toml streams/kafka.lock.toml
+.venv/.ready: requirements.lock pyproject.toml streams/broker/kafka.lock.toml
 	@test -x $(BIN)/python || { echo "setup: a Python environment in .venv"; $(PYTHON) -m venv .venv; }
 	@test -x $(BIN)/uv || { echo "setup: uv"; $(BIN)/pip install --quiet uv; }
 	@echo "setup: dependencies, pinned by hash"

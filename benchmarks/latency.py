@@ -19,7 +19,7 @@ from benchmarks.workers import Workers
 from schemas.avro import decode
 from schemas.topics import ANOMALIES, CATALOGUE, RAW_METRICS
 from streams import topics
-from streams.broker import EmbeddedBroker
+from streams.broker.embedded import EmbeddedBroker
 from streams.connection import KafkaSettings
 
 FLEET = Fleet(services=20, series=100)  # 2,000 series

@@ -23,9 +23,9 @@ from benchmarks.workers import Workers, cpu_seconds
 from schemas.avro import decode
 from schemas.topics import ANOMALIES, CATALOGUE, RAW_METRICS, SAMPLES
 from streams import topics
-from streams.broker import EmbeddedBroker
+from streams.broker.embedded import EmbeddedBroker
 from streams.connection import KafkaSettings
-from streams.intake_settings import IntakeSettings
+from streams.intake.settings import IntakeSettings
 
 FLEET = Fleet(services=20, series=500)  # 10,000 series
 LENGTH = 160  # samples a series: the scorer must be warm for the last ones to be alarms

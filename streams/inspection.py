@@ -24,9 +24,9 @@ from schemas.errors import Denied, Rejected, SentinelError, Unavailable
 from schemas.topics import CATALOGUE, TICKS
 from sinks.revision import revision
 from streams import parts
+from streams.broker.java import find_java
 from streams.cluster import quiet, reach, release
 from streams.follow import Follower
-from streams.java import find_java
 from streams.settings import Settings
 from streams.topics import differences
 

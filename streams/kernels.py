@@ -11,11 +11,11 @@ from agents.detect_settings import DetectSettings
 from agents.logs import align
 from agents.scorer import scorer
 from schemas.frames import Samples, canonical
-from streams import intake
 from streams.formats import FORMATS
 from streams.formats.columns import Batch, Reading
 from streams.formats.limits import Limits
 from streams.formats.series import SeriesIndex
+from streams.intake import intake
 
 
 def warm_up() -> None:

@@ -17,8 +17,8 @@ from confluent_kafka.admin import AdminClient
 from schemas.errors import Unavailable
 from streams import worker
 from streams.cluster import PATIENCE_S, quiet, reach
-from streams.intake import STAGE as INTAKE
-from streams.intake import Intake
+from streams.intake.intake import STAGE as INTAKE
+from streams.intake.intake import Intake
 from streams.pipeline import BY_NAME
 from streams.settings import Settings
 

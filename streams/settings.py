@@ -34,9 +34,9 @@ from runbooks.opa_settings import OpaSettings
 from schemas.errors import Rejected
 from schemas.identity import Keyring
 from sinks.settings import AuditSettings, DatabaseSettings
-from streams.bridge_settings import BridgeSettings
+from streams.bridge.settings import BridgeSettings
 from streams.connection import KafkaSettings
-from streams.intake_settings import IntakeSettings
+from streams.intake.settings import IntakeSettings
 
 PREFIX = "SENTINEL_"
 # Not settings of the pipeline: where its files are, and who is at the keyboard

@@ -36,7 +36,7 @@ def groups(without: Collection[str] = (), *, bridge: bool = False) -> tuple[Grou
 
     Raises Rejected, with the names there are, for one in `without` that is none.
     """
-    from streams.intake import STAGE as INTAKE  # noqa: PLC0415 - loads every stage's settings
+    from streams.intake.intake import STAGE as INTAKE  # noqa: PLC0415 - loads every stage's settings
     from streams.pipeline import STAGES  # noqa: PLC0415 - as above
     from streams.running import CLOCK, names  # noqa: PLC0415 - as above
 

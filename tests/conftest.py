@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from streams.broker import EmbeddedBroker
+from streams.broker.embedded import EmbeddedBroker
 
 # No deadlines: speed is measured in benchmarks/. CI tries the same examples in every run, so
 # that what fails there fails again; a developer's runs look further.

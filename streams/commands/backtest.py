@@ -12,8 +12,8 @@ import typer
 from streams.commands.terminal import Json, as_json, console, rows, say, show
 
 if TYPE_CHECKING:
-    from streams.backtest_detector import Choice
-    from streams.backtest_summary import Summary
+    from streams.backtest.detector import Choice
+    from streams.backtest.summary import Summary
 
 app = typer.Typer()
 SHOWN = 20  # series in the terminal's table; all are on the page
@@ -79,9 +79,9 @@ def backtest(
     log lines get a file with a template_id a line, and beside it in `NAME-merged` what that
     turned out to be.
     """
-    from streams.backtest import Wish
-    from streams.backtest import backtest as score
-    from streams.backtest_album import Pictures
+    from streams.backtest.album import Pictures
+    from streams.backtest.run import Wish
+    from streams.backtest.run import backtest as score
 
     def progress(what: str, done: int, number: int) -> None:
         sys.stderr.write(f"\r{done}/{number} {what[:100]}\x1b[K" + ("\n" if done == number else ""))
@@ -118,7 +118,7 @@ def _zone(name: str) -> tzinfo:
 
 def _detector(model: str, params: list[str], threshold: float | None) -> "Choice":
     from schemas.errors import Rejected
-    from streams.backtest_detector import River, Shipped
+    from streams.backtest.detector import River, Shipped
 
     if not model:
         if params or threshold is not None:
@@ -170,7 +170,7 @@ def _fitting(
 
 
 def _tell(summary: "Summary", target: Path) -> None:
-    from streams.backtest_summary import count, table
+    from streams.backtest.summary import count, table
 
     if summary.series:
         head, body = table(summary)

@@ -37,9 +37,9 @@ def bridge(
     verbose: Annotated[bool, typer.Option("--verbose", help="Log more than warnings.")] = False,
 ) -> None:
     """Take remote write at /api/v1/write and give it to Kafka, until SIGTERM or Ctrl-C."""
+    from streams.bridge.scrape import ScrapeSettings
+    from streams.bridge.serving import serve
     from streams.logs import set_up
-    from streams.scrape import ScrapeSettings
-    from streams.serving import serve
     from streams.settings import Settings
 
     scraping = ScrapeSettings(targets=tuple(scrape or ()), interval_s=seconds(interval))

@@ -24,7 +24,7 @@ from schemas.event import Event
 from schemas.forecasts import Forecast
 from schemas.plans import Approved, Decision, Plan
 from schemas.topics import RAW_LOGS
-from streams.broker import EmbeddedBroker
+from streams.broker.embedded import EmbeddedBroker
 from streams.connection import KafkaSettings
 from streams.demo import summary as files
 from streams.demo.closing import close

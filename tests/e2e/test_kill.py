@@ -21,7 +21,7 @@ from schemas.forecasts import Forecast
 from schemas.incidents import Incident
 from schemas.plans import Approved, Decision, Plan
 from schemas.results import StepResult
-from streams.broker import EmbeddedBroker
+from streams.broker.embedded import EmbeddedBroker
 from tests.e2e import proofs
 from tests.e2e.events import HISTORY_S, Shop
 from tests.e2e.target import STEPS, Moment

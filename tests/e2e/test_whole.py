@@ -21,7 +21,7 @@ from schemas.topics import (
     TICKS,
     Topic,
 )
-from streams.broker import EmbeddedBroker
+from streams.broker.embedded import EmbeddedBroker
 from streams.connection import KafkaSettings
 from streams.pipeline import STAGES
 from tests.e2e import proofs

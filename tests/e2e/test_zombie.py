@@ -13,7 +13,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from schemas.results import StepResult
-from streams.broker import EmbeddedBroker
+from streams.broker.embedded import EmbeddedBroker
 from tests.e2e import proofs
 from tests.e2e.events import Shop
 from tests.e2e.workers import CLOCK, EVERY, INTAKE

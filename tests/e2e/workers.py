@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from streams.intake import serve
+from streams.intake.intake import serve
 from streams.pipeline import BY_NAME
 from streams.settings import Settings
 from streams.worker import run
@@ -33,7 +33,7 @@ STOP_S = 20.0
 PR_SET_PDEATHSIG = 1
 TURN = threading.Lock()  # whoever starts a process asks after all others: an exit is told once only
 PRELOADED = [
-    "__main__", "streams.worker", "streams.pipeline", "streams.intake", "agents.detect",
+    "__main__", "streams.worker", "streams.pipeline", "streams.intake.intake", "agents.detect",
     "agents.slo", "agents.correlate", "agents.forecast", "agents.plan", "agents.policy",
     "agents.approve", "agents.verify", "agents.explain", "runbooks.loader", "runbooks.rego",
     "runbooks.rates", "executors.execute", "executors.registry", "sinks.store", "sinks.audit",

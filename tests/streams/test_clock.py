@@ -9,7 +9,7 @@ import pytest
 from schemas.operations import Tick
 from schemas.topics import TICKS
 from streams import clock as module
-from streams.broker import EmbeddedBroker
+from streams.broker.embedded import EmbeddedBroker
 from streams.clock import Clock
 from streams.connection import KafkaSettings
 from tests.streams.counting import Witness, eventually, made

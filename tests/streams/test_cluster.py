@@ -3,7 +3,7 @@
 import pytest
 
 from schemas.errors import Rejected, Unavailable
-from streams.broker import EmbeddedBroker
+from streams.broker.embedded import EmbeddedBroker
 from streams.cluster import addresses, features, reach, release
 from streams.connection import KafkaSettings
 

@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 
 from agents.detect import Detect
 from schemas.topics import ANOMALIES, DEADLETTERS, SAMPLES
-from streams.broker import EmbeddedBroker
+from streams.broker.embedded import EmbeddedBroker
 from streams.connection import KafkaSettings
 from tests.streams.counting import Witness, eventually
 from tests.streams.framing_world import (

@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from streams.connection import KafkaSettings
-from streams.exactly_once import ExactlyOnce
+from streams.intake.exactly_once import ExactlyOnce
 
 
 class Silent:

@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from schemas.avro import encode
 from schemas.operations import Tick
 from schemas.topics import DEADLETTERS, ROLLBACKS, TICKS, Topic
-from streams.broker import EmbeddedBroker
+from streams.broker.embedded import EmbeddedBroker
 from streams.connection import KafkaSettings
 from tests.streams.counting import (
     NOW,

@@ -10,7 +10,7 @@ import pytest
 from schemas.errors import Unavailable
 from schemas.event import Event
 from schemas.topics import REFUSALS, ROLLBACKS
-from streams.broker import EmbeddedBroker
+from streams.broker.embedded import EmbeddedBroker
 from streams.connection import KafkaSettings
 from streams.keeping import SinkShell
 from streams.stage import Position, Stage

@@ -16,12 +16,13 @@ from schemas.event import Event
 from schemas.frames import Samples
 from schemas.templates import Template
 from schemas.topics import ANOMALIES, LOGLINES, RAW_LOGS, SAMPLES, TEMPLATES
-from streams.broker import EmbeddedBroker
+from streams.broker.embedded import EmbeddedBroker
 from streams.connection import KafkaSettings
-from streams.framing import partition_of
-from streams.intake_settings import IntakeSettings
+from streams.intake.framing import partition_of
+from streams.intake.settings import IntakeSettings
 from streams.topics import create
 from tests.streams.counting import eventually
+from tests.streams.intake.test_intake import ANY_TIME, count, working
 from tests.streams.kafka_world import put, records, rows, until, world
 from tests.streams.logs_world import (
     CARD,
@@ -33,7 +34,6 @@ from tests.streams.logs_world import (
     state,
     undisturbed,
 )
-from tests.streams.test_intake import ANY_TIME, count, working
 
 pytestmark = pytest.mark.broker
 

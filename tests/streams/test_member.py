@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from schemas.errors import SentinelError
 from schemas.topics import REFUSALS, ROLLBACKS
-from streams.broker import EmbeddedBroker
+from streams.broker.embedded import EmbeddedBroker
 from streams.connection import KafkaSettings
 from streams.kafka import Shell
 from tests.streams.counting import (

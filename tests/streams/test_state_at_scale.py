@@ -13,7 +13,7 @@ import pytest
 from agents.detect import Detect
 from agents.detect_settings import DetectSettings
 from schemas.topics import ANOMALIES, PARTITIONS
-from streams.broker import EmbeddedBroker
+from streams.broker.embedded import EmbeddedBroker
 from streams.connection import KafkaSettings
 from tests.streams.counting import Witness, eventually
 from tests.streams.framing_world import made, strong

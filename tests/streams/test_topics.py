@@ -6,7 +6,7 @@ import pytest
 
 from schemas.errors import Unavailable
 from schemas.topics import CATALOGUE, SAMPLES, TICKS
-from streams.broker import EmbeddedBroker
+from streams.broker.embedded import EmbeddedBroker
 from streams.connection import KafkaSettings
 from streams.topics import create, listing
 

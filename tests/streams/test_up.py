@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import Rejected, Unavailable
-from streams.broker import EmbeddedBroker
+from streams.broker.embedded import EmbeddedBroker
 from streams.child import Child
 from streams.connection import KafkaSettings
 from streams.pipeline import BY_NAME

@@ -21,7 +21,7 @@ from schemas.topics import ANOMALIES, BARS, INCIDENTS, SAMPLES
 from schemas.verdicts import Bar
 from sinks.history import History
 from streams import worker
-from streams.broker import EmbeddedBroker
+from streams.broker.embedded import EmbeddedBroker
 from streams.cli import main
 from streams.connection import KafkaSettings
 from streams.faust_app import home

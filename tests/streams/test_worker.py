@@ -13,7 +13,7 @@ import pytest
 from schemas.errors import Rejected, SentinelError, Unavailable
 from schemas.topics import REFUSALS, ROLLBACKS
 from streams import worker
-from streams.broker import EmbeddedBroker
+from streams.broker.embedded import EmbeddedBroker
 from streams.connection import KafkaSettings
 from streams.settings import Settings
 from streams.stage import Stage

@@ -34,7 +34,7 @@ from schemas.topics import (
     Topic,
 )
 from streams.answering import Answerer
-from streams.broker import EmbeddedBroker
+from streams.broker.embedded import EmbeddedBroker
 from streams.cluster import quiet
 from streams.connection import KafkaSettings
 from streams.follow import Follower

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from streams.formats import FORMATS, format_of
 from streams.formats.times import one
-from streams.intake_settings import IntakeSettings
+from streams.intake.settings import IntakeSettings
 from tests.streams.formats.contract import DEEP
 from tests.streams.formats.goldens import GOLDENS, OWN
 from tests.streams.formats.reading import NOW, parsed, reading, samples
@@ -125,7 +125,7 @@ def test_a_time_without_a_year_is_in_the_nearest(
 def test_formats_are_loaded_with_their_first_batch() -> None:
     """A reader of settings pays for none of them."""
     program = (
-        "import sys, streams.intake_settings; "
+        "import sys, streams.intake.settings; "
         "print([n for n in ('opentelemetry', 'numba', 'google.protobuf') if n in sys.modules])"
     )
     done = subprocess.run(

@@ -1,0 +1,1 @@
+"""What comes over HTTP, pushed or pulled, to raw topics."""

@@ -1,0 +1,97 @@
+"""The bridge and the scraper as one process: a socket of our own, readiness told, ends in order."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from schemas.errors import Unavailable
+from streams.bridge.app import PATH, create_app
+from streams.bridge.scrape import ScrapeSettings, scrape
+from streams.bridge.settings import BridgeSettings
+from streams.cluster import reach
+from streams.connection import KafkaSettings
+
+
+class Server(uvicorn.Server):
+    """Tells when it takes requests, and leaves signals to us.
+
+    Uvicorn would raise them again once it has stopped, and an end in order would be a failure.
+    """
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and tell."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
+def serve(
+    bridge: BridgeSettings,
+    scraping: ScrapeSettings,
+    kafka: KafkaSettings,
+    *,
+    ready: Callable[[str], None],
+) -> None:
+    """Run until SIGTERM or SIGINT; `ready` is given the URL once requests are taken.
+
+    Raises Unavailable when the port is taken or Kafka does not answer, Rejected for a target
+    that is none.
+    """
+    reach(kafka)
+    with listening(bridge.host, bridge.port) as link:
+        asyncio.run(_run(bridge, scraping, kafka, link, ready))
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens there. Raises Unavailable when it cannot."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        link = socket.create_server(address[:2], family=family)
+    except OSError as error:
+        raise Unavailable(
+            f"cannot listen on {host}:{port} ({error.strerror}): choose another with --port"
+        ) from error
+    return link
+
+
+def url(link: socket.socket) -> str:
+    """Where senders write to."""
+    host, port = link.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}{PATH}"
+
+
+async def _run(
+    bridge: BridgeSettings,
+    scraping: ScrapeSettings,
+    kafka: KafkaSettings,
+    link: socket.socket,
+    ready: Callable[[str], None],
+) -> None:
+    stop = asyncio.Event()
+    pulling = scrape(scraping, kafka, stop) if scraping.targets else stop.wait()
+    config = uvicorn.Config(
+        create_app(bridge, kafka), log_config=None, access_log=False,
+        timeout_graceful_shutdown=int(bridge.acknowledge_s) + 1,
+    )  # fmt: skip
+    server = Server(config, lambda: ready(url(link)))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    serving = asyncio.ensure_future(server.serve(sockets=[link]))
+    scraper = asyncio.ensure_future(pulling)
+    await asyncio.wait({serving, scraper}, return_when=asyncio.FIRST_COMPLETED)
+    stop.set()
+    server.should_exit = True
+    await asyncio.gather(serving, scraper)

@@ -1,0 +1,1 @@
+"""A real Apache Kafka of our own, for demos and tests."""

@@ -1,0 +1,1 @@
+"""Raw records of any producer to frames, exactly once."""

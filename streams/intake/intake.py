@@ -1,0 +1,277 @@
+"""Intake: raw bytes in, frames out, and the worker loop around both.
+
+Raw records are read in batches, parsed column by column by their topic's format, and
+written as frames to the partition of their service. What cannot be read goes to the dead
+letters with what it broke. Offsets, frames and letters are one Kafka transaction, so a
+record is in the frames or in the dead letters exactly once, whatever is killed when.
+"""
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, TIMESTAMP_NOT_AVAILABLE
+from prometheus_client import CollectorRegistry
+
+from schemas.avro import encode
+from schemas.errors import Denied, SentinelError, Unavailable
+from schemas.operations import DeadLetter
+from schemas.topics import DEADLETTERS, LOGLINES, SAMPLES
+from streams.connection import KafkaSettings
+from streams.formats import FORMATS, format_of
+from streams.formats.avro_schema import NoSchemas
+from streams.formats.columns import Batch, Parsed, Reading, Reject, joined, refused
+from streams.formats.registry import Registry
+from streams.formats.series import SeriesIndex
+from streams.intake.exactly_once import ExactlyOnce
+from streams.intake.framing import Frame, line_frames, sample_frames
+from streams.intake.metrics import IntakeMetrics
+from streams.intake.settings import IntakeSettings
+
+log = logging.getLogger(__name__)
+STAGE = "intake"
+KEPT_BYTES = 64 * 1024  # of a dead letter's original; its true size is told beside it
+KEPT_HEADERS, KEPT_HEADER = 32, 1024  # how many, and characters of each
+HOUSEKEEPING_S = 1.0  # gauges, idle series
+
+
+class Source(NamedTuple):
+    """How a topic's records are to be read, unless they say otherwise."""
+
+    format: str
+    service: str  # of records that name none
+
+
+class Intake:
+    """A worker of the group that turns raw topics into frames."""
+
+    def __init__(
+        self,
+        settings: IntakeSettings,
+        kafka: KafkaSettings,
+        registry: CollectorRegistry | None = None,
+    ) -> None:
+        self._settings, self._kafka = settings, kafka
+        self._metrics = IntakeMetrics(registry or CollectorRegistry())
+        self._registry = Registry(settings.registry) if settings.registry.url else None
+        self._reading = Reading(
+            settings.limits, SeriesIndex(settings.limits), self._registry or NoSchemas()
+        )
+        self._sources = {
+            kafka.topic_prefix + topic: Source(name, settings.services.get(topic, ""))
+            for topic, name in settings.topics.items()
+        }
+        self._partitions: dict[str, int] = {}
+        self._tidied = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set; everything read by then is committed.
+
+        Raises FencedError when another worker took this one's name, Rejected when a topic
+        to write to does not exist.
+        """
+        try:
+            self._work(stop)
+        finally:
+            if self._registry:
+                self._registry.close()
+
+    def _work(self, stop: threading.Event) -> None:
+        settings = self._settings
+        warm_up(self._reading, {source.format for source in self._sources.values()})
+        with ExactlyOnce(
+            self._kafka,
+            group=STAGE,
+            name=f"{STAGE}-{settings.instance or f'{socket.gethostname()}-{os.getpid()}'}",
+            topics=sorted(self._sources),
+            stop=stop,
+            ended=self._ended,
+            start=settings.start,
+            consumer={
+                "queued.max.messages.kbytes": settings.queue_kib,
+                "session.timeout.ms": settings.session_timeout_ms,
+                "heartbeat.interval.ms": settings.session_timeout_ms // 6,
+            },
+            transaction_timeout_ms=settings.transaction_timeout_ms,
+        ) as loop:
+            for topic in (SAMPLES, LOGLINES, DEADLETTERS):
+                self._partitions[topic.name] = loop.partitions(self._kafka.topic(topic))
+            while not stop.is_set():
+                self._turn(loop)
+
+    def _ended(self, committed: bool) -> None:  # noqa: FBT001 - the loop's call
+        """Follow the end of a transaction."""
+        self._metrics.ended(committed=committed)
+        self._reading.series.totals.ended(committed=committed)
+
+    def _turn(self, loop: ExactlyOnce) -> None:
+        most, longest = self._settings.batch_records, self._settings.commit_ms / 1000
+        read = loop.consume(most, longest)
+        if read:
+            with self._metrics.parse_seconds.time():
+                for topic, messages in read.items():
+                    self._handle(topic, messages, loop)
+        if sum(map(len, read.values())) < most or loop.age_s > longest:
+            loop.commit()
+            self._tidy(loop)
+
+    def _tidy(self, loop: ExactlyOnce) -> None:
+        if time.monotonic() - self._tidied < HOUSEKEEPING_S:
+            return
+        self._tidied = time.monotonic()
+        self._reading.series.sweep(_now())
+        self._metrics.series.set(len(self._reading.series))
+        for (topic, partition), records in loop.lag().items():
+            self._metrics.lag.labels(topic, str(partition)).set(records)
+
+    def _handle(self, topic: str, messages: Sequence[Any], loop: ExactlyOnce) -> None:
+        source = self._sources[topic]
+        for name, records in by_format(messages, source.format).items():
+            batch = batch_of(records, source.service, _now())
+            self._metrics.add("records", topic, len(records))
+            self._metrics.add("bytes", topic, sum(map(len, batch.values)))
+            self._write(name, self._parsed(name, batch), records, loop)
+
+    def _parsed(self, name: str, batch: Batch) -> Parsed:
+        parser = FORMATS.get(name)
+        if parser is None:
+            return refused(len(batch.values), "unknown-format", f"no format {name!r:.80}")
+        try:
+            return parser(batch, self._reading)
+        except (Unavailable, Denied):
+            raise  # no fault of the record: what is needed to read it is away
+        except Exception:
+            if len(batch.values) == 1:
+                log.exception("a fault in the format %s; its record goes to the dead letters", name)
+                return refused(1, "parser-failed", f"a fault of ours in the format {name}")
+        return self._one_by_one(name, batch)
+
+    def _one_by_one(self, name: str, batch: Batch) -> Parsed:
+        """The batch, read record by record, so that a parser's fault costs one record."""
+        parts = [self._parsed(name, batch.only(i)) for i in range(len(batch.values))]
+        return joined(parts)
+
+    def _write(self, name: str, parsed: Parsed, records: Sequence[Any], loop: ExactlyOnce) -> None:
+        metrics, most = self._metrics, self._settings.frame_rows
+        index = self._reading.series
+        for frame in sample_frames(parsed.samples, index, self._partitions[SAMPLES.name], most):
+            self._send(loop, self._kafka.topic(SAMPLES), "samples", frame)
+        for frame in line_frames(parsed.lines, self._partitions[LOGLINES.name], most):
+            self._send(loop, self._kafka.topic(LOGLINES), "lines", frame)
+        now = datetime.now(UTC)
+        for reject in parsed.rejects:
+            value, headers = encode(letter(records[reject.record], reject, now))
+            topic = self._kafka.topic(DEADLETTERS)
+            key = records[reject.record].topic().encode()
+            loop.produce(topic, value, key=key, headers=headers)
+            metrics.add("rejected", reject.rule, reject.elements)
+            metrics.add("deadletters", reject.rule, 1)
+        metrics.add("samples", name, len(parsed.samples.code))
+        metrics.add("lines", name, len(parsed.lines.service))
+        for reason, elements in parsed.skips.items():
+            metrics.add("skipped", reason, elements)
+
+    def _send(self, loop: ExactlyOnce, topic: str, kind: str, frame: Frame) -> None:
+        loop.produce(topic, frame.value, key=b"%d" % frame.partition, partition=frame.partition)
+        self._metrics.add("frames", kind, 1)
+
+
+def batch_of(records: Sequence[Any], service: str, now: int) -> Batch:
+    """Records as a batch; `now` is epoch ms.
+
+    Lateness is counted from a record's own time, so that what waited in Kafka while we were
+    away is not late. A broker's time also replaces our clock: a replay then decides the same.
+    """
+    kind, _ = records[0].timestamp()  # a setting of the topic
+    at = np.array([record.timestamp()[1] for record in records], np.int64)
+    clock = np.full(len(records), now, np.int64)
+    return Batch(
+        [record.value() or b"" for record in records],
+        clock if kind == TIMESTAMP_NOT_AVAILABLE else at,
+        at if kind == TIMESTAMP_LOG_APPEND_TIME else clock,
+        service,
+    )
+
+
+def warm_up(reading: Reading, formats: Collection[str] = ()) -> None:
+    """Read and frame one sample: the first time takes a second or two of imports.
+
+    Three times: then its series, its bytes and what reads them without Python are known.
+    Each of `formats` reads an empty record, which loads it, and compiles what it compiles.
+    Better before the group gives us partitions than with records waiting.
+    """
+    event = b'{"service":"-","metric":"-","at":"2026-01-01T00:00:00Z","value":0}'
+    at = np.array([1_767_225_600_000], np.int64)
+    scratch = Reading(reading.limits, SeriesIndex(reading.limits))
+    for name in formats:
+        FORMATS[name](Batch([b""], at, at), scratch)
+    for _ in range(3):
+        parsed = FORMATS["json"](Batch([event], at, at), scratch)
+    list(sample_frames(parsed.samples, scratch.series, 1, 1))
+
+
+def by_format(records: Sequence[Any], otherwise: str) -> dict[str, Sequence[Any]]:
+    """Records by the format that their headers name, or else their topic's."""
+    headers = [record.headers() for record in records]
+    if not any(headers):
+        return {otherwise: records}
+    result: dict[str, Sequence[Any]] = {}
+    for record, said in zip(records, headers, strict=True):
+        name = format_of(_told(said), otherwise) if said else otherwise
+        result.setdefault(name, []).append(record)  # type: ignore[attr-defined]
+    return result
+
+
+def letter(record: Any, reject: Reject, now: datetime) -> DeadLetter:
+    """The dead letter of a record."""
+    value: bytes = record.value() or b""
+    place = f"{record.topic()}/{record.partition()}/{record.offset()}"
+    headers = _told(record.headers() or [])
+    unstamped = DeadLetter(
+        at=now,
+        group=record.topic(),
+        stage=STAGE,
+        rule=reject.rule,
+        reason=reject.reason[:1000],
+        topic=record.topic(),
+        partition=record.partition(),
+        offset=record.offset(),
+        size=len(value),
+        original=value[:KEPT_BYTES],
+        headers=headers,
+    )
+    trace = headers.get("traceparent", "")
+    return unstamped.stamped(stage=STAGE, cause=place, position=reject.rule, trace=trace)
+
+
+def serve(
+    settings: IntakeSettings, kafka: KafkaSettings, registry: CollectorRegistry | None = None
+) -> int:
+    """Run a worker in this process until SIGTERM or SIGINT; the exit status."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        Intake(settings, kafka, registry).run(stop)
+    except SentinelError as error:
+        log.error("%s", error)  # noqa: TRY400 - it is one line for a person, not a fault of ours
+        return 1
+    return 0
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _told(headers: Sequence[tuple[str, bytes | None]]) -> dict[str, str]:
+    return {
+        name.lower()[:KEPT_HEADER]: (value or b"")[:KEPT_HEADER].decode(errors="backslashreplace")
+        for name, value in headers[:KEPT_HEADERS]
+    }
