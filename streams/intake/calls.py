@@ -82,7 +82,7 @@ class Calls:
             except KafkaException as error:
                 if self.abortable(error):
                     raise AbortError from error
-                if error.args[0].code() == KafkaError._STATE:  # noqa: SLF001 - as above
+                if self.out_of_step(error):
                     raise Unavailable(f"could not {what}: {self.last_error}") from error
                 raise
 
@@ -92,6 +92,14 @@ class Calls:
         """Whether the open transaction must be aborted for it."""
         self.last_error = error.args[0].str()
         return bool(error.args[0].txn_requires_abort())
+
+    def out_of_step(self, error: KafkaException) -> bool:
+        """Whether the client's transaction is in another state than the call needs.
+
+        It is once a fence or an abort was heard of between two calls.
+        """
+        self.last_error = error.args[0].str()
+        return bool(error.args[0].code() == KafkaError._STATE)  # noqa: SLF001 - as above
 
     def hopeless(self, error: KafkaException) -> bool:
         """Whether the producer is fenced or broken; not every call sets the flag."""

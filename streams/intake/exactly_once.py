@@ -171,7 +171,12 @@ class ExactlyOnce:
                 self._calls.still_trying("write")
                 self._poll(0.1)
             except KafkaException as error:
-                if not self._calls.abortable(error) and not self._calls.hopeless(error):
+                left = self._began and self._calls.out_of_step(error)
+                if (
+                    not left
+                    and not self._calls.abortable(error)
+                    and not self._calls.hopeless(error)
+                ):
                     raise
                 self._rewind = True  # the commit will find out and abort
                 return
