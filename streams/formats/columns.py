@@ -20,6 +20,7 @@ Milliseconds = npt.NDArray[np.int64]
 
 ELEMENT = 1 << 40  # an origin is the record's index plus this times (its element's index + 1)
 STALE = 0x7FF0000000000002  # Prometheus' NaN for "this series has ended"
+TOLD = 100  # faults of a batch that are told one by one; a person reads no more
 
 
 class Batch(NamedTuple):
@@ -80,6 +81,15 @@ class Reject(NamedTuple):
     elements: int = 1
 
 
+class Fault(NamedTuple):
+    """What was wrong with one element, for whoever sent it and still waits for an answer."""
+
+    record: int
+    element: int  # its place in the record; -1: the whole record
+    rule: str
+    reason: str
+
+
 class Parsed(NamedTuple):
     """A batch, read."""
 
@@ -87,6 +97,7 @@ class Parsed(NamedTuple):
     lines: LineColumns
     rejects: list[Reject]
     skips: Counter[str]  # left out on purpose, by reason: stale, nan, inf, ...
+    faults: Sequence[Fault] = ()  # the first of what is in `rejects`, one by one
 
     @property
     def elements(self) -> int:
@@ -115,12 +126,15 @@ class Rows:
     line_origin: list[int] = field(default_factory=list)
     skips: Counter[str] = field(default_factory=Counter)
     refused: dict[tuple[int, str], list[Any]] = field(default_factory=dict)  # -> reason, count
+    faults: list[Fault] = field(default_factory=list)
 
     def refuse(self, origin: int, rule: str, reason: str) -> None:
         """Note an element that will never work."""
         element, index = divmod(origin, ELEMENT)
         said = f"element {element - 1}: {reason}" if element else reason
         self.refused.setdefault((index, rule), [said, 0])[1] += 1
+        if len(self.faults) < TOLD:
+            self.faults.append(Fault(index, element - 1, rule, reason))
 
     def add_line(
         self, origin: int, service: str, at: Any, severity: str, text: str, labels: str
@@ -230,7 +244,8 @@ def settled(
         lines = _kept(lines, stays)
     if len(code):
         reading.series.touch(code, int(batch.now.max()))
-    return Parsed(SampleColumns(code, sample_at, value), lines, rows.rejects(), rows.skips)
+    samples = SampleColumns(code, sample_at, value)
+    return Parsed(samples, lines, rows.rejects(), rows.skips, rows.faults)
 
 
 def _in_order(one: npt.NDArray[np.int64], other: npt.NDArray[np.int64]) -> Any:
