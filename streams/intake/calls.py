@@ -1,7 +1,8 @@
 """Calls to brokers that may be away: made again until they are decided, and said to be so.
 
 What a broker's answer means for a transactional producer is told here, too: try again, abort
-the transaction, another has our name, or the producer is of no more use.
+the transaction, another has our name, or the producer is of no more use. It is of none either
+when it does not come back from a call. A worker that is asked to stop always comes to an end.
 """
 
 import logging
@@ -13,11 +14,13 @@ from typing import TypeVar
 from confluent_kafka import KafkaError, KafkaException
 
 from schemas.errors import SentinelError, Unavailable
+from streams.intake.bounded import StuckError, bounded
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 CALL_S = 10.0  # one attempt at a call to the brokers
+OVERRUN_S = 3.0  # beyond that; a call that takes longer will not come back
 PATIENCE_S = 10.0  # for brokers that are away while we are asked to stop
 SAY_EVERY_S = 5.0  # "still trying" in the log
 FENCED = {
@@ -52,26 +55,36 @@ class Calls:
     def __init__(self, name: str, stop: threading.Event) -> None:
         self._name, self._stop = name, stop
         self._said = 0.0
+        self._end: float | None = None  # monotonic, once asked to stop
         self.last_error = ""  # in the broker's words
 
     def insist(self, what: str, call: Callable[[float], T]) -> T:
         """Call until the brokers answer; `call` is given its time-out in seconds.
 
         Raises Unavailable when stopped while they are away or when trying again changes
-        nothing, FencedError and BrokenError for the producer's ends.
+        nothing, FencedError and BrokenError for the producer's ends. A client that does not
+        come back from a call is broken, too.
         """
-        deadline = None
         while True:
             try:
-                return call(CALL_S)
+                return bounded(lambda: call(CALL_S), CALL_S + OVERRUN_S, self._must_end)
             except KafkaException as error:
                 self._raise_if_final(what, error)
-            if self._stop.is_set():
-                deadline = deadline or time.monotonic() + PATIENCE_S
-                if time.monotonic() > deadline:
-                    raise Unavailable(f"stopped; could not {what}: {self.last_error}")
+            except StuckError:
+                self.last_error = "no answer, and no end of the wait for one"
+                if not self._stop.is_set():
+                    raise BrokenError(f"could not {what}: {self.last_error}") from None
+            end = self._must_end()
+            if end is not None and time.monotonic() > end:
+                raise Unavailable(f"stopped; could not {what}: {self.last_error}")
             self.still_trying(what)
             self._stop.wait(0.1)
+
+    def _must_end(self) -> float | None:
+        """When the last call must be over; counted from the first one after we are to stop."""
+        if self._end is None and self._stop.is_set():
+            self._end = time.monotonic() + PATIENCE_S
+        return self._end
 
     def in_transaction(self, what: str, call: Callable[[float], object]) -> None:
         """Make a transactional call until it is decided. Raises AbortError too."""
@@ -121,14 +134,18 @@ class Calls:
         else:
             self.still_trying("reach Kafka")
 
+    def fenced(self) -> FencedError:
+        """What to say when another worker has our name."""
+        return FencedError(
+            f"another worker has the name {self._name!r} and has taken over: "
+            "give each worker a name of its own, or stop one"
+        )
+
     def _raise_if_final(self, what: str, error: KafkaException) -> None:
         reason: KafkaError = error.args[0]
         self.last_error = reason.str()
         if reason.code() in FENCED:
-            raise FencedError(
-                f"another worker has the name {self._name!r} and has taken over: "
-                "give each worker a name of its own, or stop one"
-            ) from error
+            raise self.fenced() from error
         if reason.fatal():
             raise BrokenError(f"could not {what}: {reason.str()}") from error
         if reason.code() in FORBIDDEN:

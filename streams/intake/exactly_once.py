@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Self, TypeVar
 
 from confluent_kafka import (
@@ -25,13 +26,15 @@ from confluent_kafka.admin import AdminClient
 
 from schemas.errors import Rejected, Unavailable
 from streams.connection import KafkaSettings
-from streams.intake.calls import CALL_S, AbortError, BrokenError, Calls, FencedError
+from streams.intake.bounded import StuckError, bounded
+from streams.intake.calls import AbortError, BrokenError, Calls, FencedError
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LARGEST_MESSAGE = 8 * 1024 * 1024  # bytes; what our topics of frames and letters take
 SERVE_S = 1.0  # one attempt that must not keep the group waiting
+LEAVE_S = 5.0  # to abort, and to leave the group: both are found out without us, later
 MOST_RENEWALS = 5  # in a row; more is no accident
 
 
@@ -113,13 +116,22 @@ class ExactlyOnce:
         try:
             if kind is None:
                 self.commit()
-            elif self._began:  # half done: closing the consumer must not commit it
-                self._began = 0.0
-                self._producer.abort_transaction(CALL_S)
-        except KafkaException as error:  # the brokers abort it when its time is over
-            log.warning("could not abort: %s", error.args[0].str())
         finally:
-            self._consumer.close()
+            self._leave()
+
+    def _leave(self) -> None:
+        """Put down what is open, which closing the consumer must not commit, and go."""
+        last = {"leave the group": self._consumer.close}
+        if self._began:
+            self._began = 0.0
+            last = {"abort": lambda: self._producer.abort_transaction(LEAVE_S)} | last
+        for what, call in last.items():
+            try:
+                bounded(call, LEAVE_S + SERVE_S, lambda: None)
+            except KafkaException as error:  # the brokers do it when its time is over
+                log.warning("could not %s: %s", what, error.args[0].str())
+            except StuckError:
+                log.warning("could not %s: no answer; the brokers will find out", what)
 
     @property
     def age_s(self) -> float:
@@ -277,6 +289,8 @@ class ExactlyOnce:
                 raise
             self._renew()
         except BrokenError:
+            if self._replaced():  # while we were held up
+                raise self._calls.fenced() from None
             self._renew()
         self._close(committed=False)
 
@@ -284,15 +298,21 @@ class ExactlyOnce:
         """Begin anew under our name, after the brokers gave up our producer.
 
         They fence one whose transaction took too long, as they do one whose name was taken,
-        or know nothing of its transaction any more; either we were away, or they were.
+        or know nothing of its transaction any more; either we were away, or they were. Or we
+        gave up a producer that does not come back from a call: this fences it.
         """
-        self._renewals += 1
-        if self._renewals > MOST_RENEWALS:
-            raise Unavailable(f"no transaction succeeds: {self._calls.last_error}")
-        log.warning("the brokers gave up our transaction; starting another")
-        self._producer.purge()
-        self._producer = Producer(self._producer_settings, logger=log)
-        self._calls.insist("reach the transaction coordinator", self._producer.init_transactions)
+        while True:
+            self._renewals += 1
+            if self._renewals > MOST_RENEWALS:
+                raise Unavailable(f"no transaction succeeds: {self._calls.last_error}")
+            log.warning("our transaction is lost; starting another: %s", self._calls.last_error)
+            self._producer.purge(blocking=False)
+            self._producer = Producer(self._producer_settings, logger=log)
+            with suppress(BrokenError):
+                self._calls.insist(
+                    "reach the transaction coordinator", self._producer.init_transactions
+                )
+                return
 
     def _replaced(self) -> bool:
         """Whether another member of the group goes by our name."""
