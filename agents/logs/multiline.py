@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from agents.logs.masking import masked
 from schemas.errors import Rejected
+from schemas.masking import masked
 
 VERSION = 1
 GAP_MS = 2_000  # of event time: what comes later is no part of a trace

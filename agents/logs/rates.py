@@ -16,12 +16,12 @@ import numpy as np
 
 from agents.logs.entries import ERROR, LEVELS, Entries
 from agents.logs.lives import BUCKET_S, EVIDENCE, Said
-from agents.logs.masking import masked
 from agents.logs.miner import Merge
 from agents.logs.services import Bounds, Moment, Note, Service, Text
 from agents.logs.settings import LogSettings
 from schemas.errors import Rejected
 from schemas.frames import COUNTED, Samples, canonical
+from schemas.masking import masked
 
 VERSION = 2
 BUCKET_MS = BUCKET_S * 1000

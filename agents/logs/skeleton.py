@@ -8,9 +8,9 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from agents.logs.masking import bare
 from agents.logs.shapes import is_name, shaped
 from agents.logs.tokens import DELIMITERS, MASK, is_value
+from schemas.masking import bare
 
 TOKENS = 64  # that count; lines that differ later alone are one template
 PIECES = 3 * TOKENS  # that are looked at, before runs are one

@@ -16,7 +16,6 @@ import msgspec
 from agents.logs.align import warm_up
 from agents.logs.entries import LEVELS, FrameJoiner
 from agents.logs.lives import BUCKET_S, RECENT, Said
-from agents.logs.masking import masked
 from agents.logs.miner import Miner
 from agents.logs.multiline import GAP_MS
 from agents.logs.rates import BUCKET_MS, Tally
@@ -26,6 +25,7 @@ from schemas.anomalies import Anomaly
 from schemas.errors import Rejected
 from schemas.event import Event, derive
 from schemas.frames import CodedLines, Samples, canonical
+from schemas.masking import masked
 from schemas.templates import Template
 
 VERSION = 1

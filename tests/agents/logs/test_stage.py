@@ -15,7 +15,7 @@ from schemas.event import Event, Severity
 from schemas.frames import Samples, write_samples
 from schemas.templates import Template
 from tests.agents.logs.lines import T0, Line, frame
-from tests.agents.logs.test_masking import JWT
+from tests.schemas.test_masking import JWT
 
 HOUR = 3600
 FRAME_S = 10

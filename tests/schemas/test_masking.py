@@ -5,9 +5,9 @@ import string
 
 import pytest
 
-from agents.logs.masking import concealed, masked
 from agents.logs.signature import signature
 from agents.logs.skeleton import skeleton
+from schemas.masking import concealed, masked
 
 # Made up to have the shape; put together so that no scanner takes them for real ones.
 JWT = "eyJhbGciOiJIUzI1NiJ9" + ".eyJzdWIiOiIxMjM0In0" + ".c2lnbmF0dXJlMTIz"
