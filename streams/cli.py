@@ -38,6 +38,7 @@ COMMANDS = (
     Entry("up", "up", "Start the whole pipeline on this machine"),
     Entry("worker", "worker", "Run some of its stages in this process"),
     Entry("bridge", "bridge", "Take Prometheus remote write, or scrape targets"),
+    Entry("connect", "connect", "See what a cluster's topics hold, write settings"),
     Entry("topics", "topics", "Make and list the topics"),
     Entry("tail", "tail", "Watch what travels on a topic"),
     Entry("templates", "templates", "List what the log lines of services say"),
