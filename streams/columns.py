@@ -17,8 +17,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from prometheus_client import CollectorRegistry
-
 from schemas.avro import encode
 from schemas.errors import Rejected
 from schemas.event import Event
@@ -31,6 +29,7 @@ from streams.member import LostError, Member
 from streams.model_signal import Modelling, ModelSignal
 from streams.series_signal import Limited, SeriesSignal
 from streams.stage import Stage
+from streams.stage_metrics import StageMetrics
 
 log = logging.getLogger(__name__)
 BATCH = 16  # frames scored between two looks at the clock
@@ -134,26 +133,29 @@ class ColumnShell:
         save_s: float,
         clock: Callable[[], datetime],
         loop: asyncio.AbstractEventLoop,
-        registry: CollectorRegistry | None = None,
+        metrics: StageMetrics | None = None,
     ) -> None:
         self.stage, self.consumer, self.kafka, self.clock = stage, consumer, kafka, clock
         self._save_s = save_s
         self._readers = {
             kafka.topic(topic): READERS[topic.name] for topic in stage.source if not topic.event
         }
-        self.member = Member(stage.name, kafka, stage.source, self, batch=BATCH, loop=loop)
+        metrics = metrics or StageMetrics()
+        self.member = Member(
+            stage.name, kafka, stage.source, self, batch=BATCH, loop=loop, metrics=metrics
+        )
         self.failed = self.member.failed
         self._table = large_table(self.member.app, "blocks")
         hears = isinstance(consumer, Hearing)
         self._kept: Any = table(self.member.app, "heard") if hears else None
         self._waiting: dict[int, deque[Any]] = {}  # frames not yet acknowledged, by partition
         self._saver: asyncio.Task[None] | None = None
-        registry = registry or CollectorRegistry()
+        told = metrics.registry
         self._signal = (
-            SeriesSignal(stage.name, consumer, registry) if isinstance(consumer, Limited) else None
+            SeriesSignal(stage.name, consumer, told) if isinstance(consumer, Limited) else None
         )
         self._models = (
-            ModelSignal(stage.name, consumer, registry) if isinstance(consumer, Modelling) else None
+            ModelSignal(stage.name, consumer, told) if isinstance(consumer, Modelling) else None
         )
 
     async def start(self) -> None:
@@ -230,6 +232,7 @@ class ColumnShell:
         if records:
             await self.member.check()
             await send(self.member.app, self.kafka, records)
+            self.member.signal.wrote(self.kafka, records)
         for event in heard:
             event.ack()
         for event in frames:

@@ -18,6 +18,7 @@ import faust
 from aiokafka.partitioner import murmur2
 from faust.stores import STORES, memory
 from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
 from yarl import URL
 
 from schemas.avro import HEADER, decode
@@ -26,6 +27,7 @@ from schemas.event import Event
 from schemas.topics import BY_EVENT, PARTITIONS, Topic
 from streams.connection import KafkaSettings
 from streams.scratch import Scratch
+from streams.stage_metrics import Reached
 
 MAX_REQUEST = 16 * 1024 * 1024  # bytes; state blocks are the largest messages
 LARGE_BUFFER = 16  # values of a changelog held in memory while it is read: Faust's 1000 were 1 GB
@@ -185,6 +187,23 @@ def heard(app: Any) -> float:
     """When the group last heard of us, on the monotonic clock."""
     moment: float = app.consumer._thread.heard  # noqa: SLF001 - our own class, behind Faust's
     return moment
+
+
+def reached(app: Any) -> dict[tuple[str, int], Reached]:
+    """How far each partition was fetched that we have, changelogs included."""
+    thread = app.consumer._thread  # noqa: SLF001 - Faust tells of positions only by waiting for them
+    subscribed = thread._consumer and thread._consumer._subscription.subscription  # noqa: SLF001 - as above
+    if not subscribed or not subscribed.assignment:
+        return {}
+    last, found = app.consumer._read_offset, {}  # noqa: SLF001 - as above
+    for place in list(subscribed.assignment.tps):
+        state = subscribed.assignment.state_value(place)
+        if state is not None and state.has_valid_position and state.highwater is not None:
+            before = last.get(TP(place.topic, place.partition))
+            found[place.topic, place.partition] = Reached(
+                -1 if before is None else before, state.position, state.highwater
+            )
+    return found
 
 
 def remaining(app: Any) -> int:

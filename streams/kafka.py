@@ -28,6 +28,7 @@ from streams.deadletters import Record, dead_letter
 from streams.faust_app import decoded, home, keep, send, table, topic_of
 from streams.member import LostError, Member
 from streams.stage import Acting, Stage
+from streams.stage_metrics import StageMetrics
 
 BATCH = 64  # messages handled between two acknowledgements
 REMEMBERED = 512  # ids a key; copies come within seconds, an incident has fewer events
@@ -101,10 +102,13 @@ class Shell:
         *,
         clock: Callable[[], datetime],
         loop: asyncio.AbstractEventLoop,
+        metrics: StageMetrics | None = None,
     ) -> None:
         self.stage, self.decision, self.kafka, self.clock = stage, decision, kafka, clock
         sources = (*stage.source, TICKS) if stage.ticks else stage.source
-        self.member = Member(stage.name, kafka, sources, self, batch=BATCH, loop=loop)
+        self.member = Member(
+            stage.name, kafka, sources, self, batch=BATCH, loop=loop, metrics=metrics
+        )
         self.failed = self.member.failed
         self._table = table(self.member.app, "state")
         self._entries: dict[Place, Entry] = {}
@@ -245,6 +249,7 @@ class Shell:
         if records:
             await self.member.check()
             await send(self.member.app, self.kafka, records)
+            self.member.signal.wrote(self.kafka, records)
 
     async def _keep(self, changed: dict[Place, Entry]) -> None:
         """State into the store that recovery fills and, before we go on, into the changelog."""

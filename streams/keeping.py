@@ -16,6 +16,7 @@ from streams.deadletters import Record, dead_letter
 from streams.faust_app import decoded, send
 from streams.member import Member
 from streams.stage import Position, Sink, Stage
+from streams.stage_metrics import StageMetrics
 
 if TYPE_CHECKING:
     from schemas.event import Event
@@ -34,9 +35,12 @@ class SinkShell:
         *,
         clock: Callable[[], datetime],
         loop: asyncio.AbstractEventLoop,
+        metrics: StageMetrics | None = None,
     ) -> None:
         self.stage, self.sink, self.kafka, self.clock = stage, sink, kafka, clock
-        self.member = Member(stage.name, kafka, stage.source, self, batch=BATCH, loop=loop)
+        self.member = Member(
+            stage.name, kafka, stage.source, self, batch=BATCH, loop=loop, metrics=metrics
+        )
         self.failed = self.member.failed
 
     async def start(self) -> None:
@@ -68,6 +72,7 @@ class SinkShell:
         if letters:
             await self.member.check()
             await send(self.member.app, self.kafka, letters)
+            self.member.signal.wrote(self.kafka, letters)
         if batch:
             await self.member.insist(lambda: self.sink.write(batch))
         for event in events:

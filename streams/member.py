@@ -19,7 +19,8 @@ from typing import Any, Protocol, TypeVar
 from schemas.errors import SentinelError, Unavailable
 from schemas.topics import Topic
 from streams.connection import KafkaSettings
-from streams.faust_app import SESSION_S, batches, heard, make_app, read, remaining
+from streams.faust_app import SESSION_S, batches, heard, make_app, reached, read, remaining
+from streams.stage_metrics import StageMetrics
 
 log = logging.getLogger(__name__)
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 10.0
@@ -63,8 +64,10 @@ class Member:
         *,
         batch: int,
         loop: asyncio.AbstractEventLoop,
+        metrics: StageMetrics | None = None,
     ) -> None:
         self.name = name
+        self.signal = (metrics or StageMetrics()).of(name)
         self.stuck_s = STUCK_S
         self.failed: asyncio.Future[None] = loop.create_future()
         self.app = make_app(kafka, name, loop=loop)
@@ -149,6 +152,7 @@ class Member:
 
     async def _handle(self, events: list[Any]) -> None:
         """A task of its own, which a rebalance may cancel without ending the agent."""
+        began, messages = time.monotonic(), [event.message for event in events]
         task = self._handling = self.app.loop.create_task(self._work.handle(events))
         try:
             await asyncio.wait({task})
@@ -159,6 +163,8 @@ class Member:
             task.result()
         except (LostError, asyncio.CancelledError):
             self._generation = None  # what is in memory is ahead of what was sent
+        else:
+            self.signal.handled(messages, time.monotonic() - began)
 
     # ---- rebalances
 
@@ -221,6 +227,8 @@ class Member:
                 return
             now = time.monotonic()
             self._listen(now)
+            ours = {p: to for p, to in reached(self.app).items() if p[0] in self._sources}
+            self.signal.look(ours)
             progress = (
                 (self.app.consumer_generation_id, remaining(self.app))
                 if self.app.rebalancing else None

@@ -13,10 +13,12 @@ from typing import Any
 
 from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
+from prometheus_client import CollectorRegistry
 
 from schemas.errors import Unavailable
 from streams import worker
 from streams.cluster import PATIENCE_S, quiet, reach
+from streams.exposition import Exposition
 from streams.intake.intake import STAGE as INTAKE
 from streams.intake.intake import Intake
 from streams.pipeline import BY_NAME
@@ -33,16 +35,29 @@ def names() -> tuple[str, ...]:
     return (INTAKE, *BY_NAME, CLOCK)
 
 
-def run(wanted: Sequence[str], settings: Settings, *, ready: Callable[[], None]) -> None:
-    """Run the named ones until SIGTERM or SIGINT; `ready` is called once all have joined.
+def run(wanted: Sequence[str], settings: Settings, *, ready: Callable[[str], None]) -> None:
+    """Run the named ones until SIGTERM or SIGINT.
 
-    Raises Unavailable when Kafka does not answer, and what the first one to fail failed of.
+    `ready` is called once all have joined, with the URL of their metrics, empty when they are
+    not told. Raises Unavailable when Kafka does not answer or the port for metrics is taken,
+    and what the first one to fail failed of.
     """
     reach(settings.kafka)
-    asyncio.run(_run(wanted, settings, ready))
+    with Exposition(settings.metrics) as told:
+
+        def joined() -> None:
+            told.ready(" ".join(wanted))
+            ready(told.url)
+
+        asyncio.run(_run(wanted, settings, joined, told.registry))
 
 
-async def _run(wanted: Sequence[str], settings: Settings, ready: Callable[[], None]) -> None:
+async def _run(
+    wanted: Sequence[str],
+    settings: Settings,
+    ready: Callable[[], None],
+    registry: CollectorRegistry,
+) -> None:
     stages = [BY_NAME[name] for name in wanted if name in BY_NAME]
     stop = threading.Event()
     missing = {"stages", *({INTAKE} & set(wanted))}
@@ -54,9 +69,14 @@ async def _run(wanted: Sequence[str], settings: Settings, ready: Callable[[], No
             ready()
 
     # It hears the signals, so it runs also when it has no stage to run
-    works = [worker.run(stages, settings, clock=CLOCK in wanted, ready=lambda: joined("stages"))]
+    works = [
+        worker.run(
+            stages, settings,
+            clock=CLOCK in wanted, ready=lambda: joined("stages"), registry=registry,
+        )
+    ]  # fmt: skip
     if INTAKE in wanted:
-        works.append(_intake(settings, stop, lambda: joined(INTAKE)))
+        works.append(_intake(settings, stop, lambda: joined(INTAKE), registry))
     tasks = [asyncio.ensure_future(work) for work in works]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     stop.set()
@@ -78,9 +98,15 @@ def rarely_collect() -> None:
     gc.set_threshold(*COLLECT_AFTER)
 
 
-async def _intake(settings: Settings, stop: threading.Event, ready: Callable[[], None]) -> None:
+async def _intake(
+    settings: Settings,
+    stop: threading.Event,
+    ready: Callable[[], None],
+    registry: CollectorRegistry,
+) -> None:
     named = settings.intake.instance or f"{socket.gethostname()}-{os.getpid()}"
-    intake = Intake(settings.intake.model_copy(update={"instance": named}), settings.kafka)
+    chosen = settings.intake.model_copy(update={"instance": named})
+    intake = Intake(chosen, settings.kafka, registry)
     working = asyncio.ensure_future(asyncio.to_thread(intake.run, stop))
     joining = asyncio.ensure_future(_joined(settings, f"{INTAKE}-{named}"))
     try:

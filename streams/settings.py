@@ -37,6 +37,7 @@ from sinks.settings import AuditSettings, DatabaseSettings
 from streams.bridge.settings import BridgeSettings
 from streams.connection import KafkaSettings
 from streams.intake.settings import IntakeSettings
+from streams.metrics_settings import MetricsSettings
 
 PREFIX = "SENTINEL_"
 # Not settings of the pipeline: where its files are, and who is at the keyboard
@@ -107,6 +108,7 @@ class Settings(BaseModel):
     verdicts: VerdictSettings = VerdictSettings()
     database: DatabaseSettings = DatabaseSettings()
     audit: AuditSettings = AuditSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
     @property
     def dry_run(self) -> bool:

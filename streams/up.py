@@ -7,6 +7,7 @@ what takes records in, last what keeps them, so that little is left half way.
 
 import math
 import os
+import re
 import sys
 import threading
 import time
@@ -20,6 +21,8 @@ from streams.child import Child
 
 PREFIX = "SENTINEL_"
 READY = "ready: "  # what a worker writes once all its stages have joined
+METRICS_AT = re.compile(rf"^{READY}.*\(metrics at (http://[^ )]+)\)", re.MULTILINE)
+METRICS_PORT = "SENTINEL_METRICS__PORT"
 READY_S = 120.0  # compiling, joining groups and reading changelogs back, on a busy machine
 STOP_S = 20.0  # a worker gives each of its stages 10 s
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.5, 30.0
@@ -54,7 +57,8 @@ class Up:
 
     `environment` are the settings of the children (SENTINEL_CONFIG may name a file), in place
     of all SENTINEL_ variables of ours; without it they have ours. What a child says goes to
-    `log_folder`, a file a group. `say` is given one line for each thing worth telling.
+    `log_folder`, a file a group. `say` is given one line for each thing worth telling. The
+    groups tell their metrics at `metrics_port` and those that follow; 0: each at a free one.
     """
 
     def __init__(
@@ -65,10 +69,14 @@ class Up:
         *,
         folder: Path | None = None,
         say: Callable[[str], None] = lambda _: None,
+        metrics_port: int = 0,
     ) -> None:
         own = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
         self._environment = dict(os.environ) if environment is None else own | dict(environment)
-        self._members = [Member(group, log_folder) for group in groups]
+        self._members = [
+            Member(group, log_folder, {METRICS_PORT: str(metrics_port + n)} if metrics_port else {})
+            for n, group in enumerate(groups)
+        ]
         self._folder = folder or Path.cwd()
         self._say = say
         self._stopping = threading.Event()
@@ -89,6 +97,10 @@ class Up:
     def log(self, name: str) -> Path:
         """Where a group's output is."""
         return next(member.log for member in self._members if member.name == name)
+
+    def metrics(self, name: str) -> str:
+        """Where a group's metrics are now; empty when it tells none."""
+        return next(member.metrics() for member in self._members if member.name == name)
 
     def start(self) -> None:
         """Start every group; returns before they are ready."""
@@ -115,7 +127,9 @@ class Up:
                         f"{member.name} {why}: {member.last_words()} (all of it: {member.log})"
                     )
                 self._stopping.wait(LOOK_S)
-            self._say(f"ready: {' '.join(member.group)} (pid {self.pids.get(member.name, '-')})")
+            pid, url = self.pids.get(member.name, "-"), member.metrics()
+            where = f", metrics at {url}" if url else ""
+            self._say(f"ready: {' '.join(member.group)} (pid {pid}{where})")
 
     def stop(self, patience: float = STOP_S) -> None:
         """Stop every group in the order of the flow; done when all are gone.
@@ -150,8 +164,11 @@ class Up:
 class Member:
     """A group, its process as it is now, and when it is to be started again."""
 
-    def __init__(self, group: Group, log_folder: Path) -> None:
+    def __init__(
+        self, group: Group, log_folder: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.group = tuple(group)
+        self.own = dict(environment or {})  # beside what all groups are given
         self.name = self.group[0]
         log_folder.mkdir(parents=True, exist_ok=True)
         self.log = log_folder / f"{self.name}.log"
@@ -186,7 +203,7 @@ class Member:
             [sys.executable, "-P", "-m", "streams.cli", *arguments],
             folder=folder,
             log=self.log,
-            environment=environment,
+            environment={**environment, **self.own},
         )
         self._started, self._told = time.monotonic(), False
 
@@ -212,6 +229,11 @@ class Member:
         back = self._missed and self.ready
         self._missed = self._missed and not back
         return back
+
+    def metrics(self) -> str:
+        """The URL at which it says that its metrics are; empty when it says none."""
+        found = METRICS_AT.search(self.child.log_tail()) if self.child else None
+        return found[1] if found else ""
 
     def last_words(self) -> str:
         """The last line that it wrote."""

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+from prometheus_client import CollectorRegistry
 
 from schemas.errors import Rejected, SentinelError, Unavailable
 from streams.clock import Clock
@@ -25,6 +26,7 @@ from streams.kafka import Shell
 from streams.keeping import SinkShell
 from streams.settings import Settings
 from streams.stage import Stage
+from streams.stage_metrics import StageMetrics
 from streams.topics import replication
 
 log = logging.getLogger(__name__)
@@ -51,33 +53,48 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def shell(stage: Stage, settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Running:
+def shell(
+    stage: Stage,
+    settings: Settings,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    metrics: StageMetrics | None = None,
+) -> Running:
     """The stage with the shell that suits what it is made of."""
     loop = asyncio.get_running_loop()
     made: Any = stage.make(settings)
     if hasattr(made, "feed"):
         return ColumnShell(
-            stage, made, settings.kafka, save_s=settings.detect.save_s, clock=clock, loop=loop
-        )
+            stage, made, settings.kafka,
+            save_s=settings.detect.save_s, clock=clock, loop=loop, metrics=metrics,
+        )  # fmt: skip
     if hasattr(made, "write"):
-        return SinkShell(stage, made, settings.kafka, clock=clock, loop=loop)
-    return Shell(stage, made, settings.kafka, clock=clock, loop=loop)
+        return SinkShell(stage, made, settings.kafka, clock=clock, loop=loop, metrics=metrics)
+    return Shell(stage, made, settings.kafka, clock=clock, loop=loop, metrics=metrics)
 
 
 async def run(
-    stages: Sequence[Stage], settings: Settings, *, clock: bool, ready: Callable[[], None]
+    stages: Sequence[Stage],
+    settings: Settings,
+    *,
+    clock: bool,
+    ready: Callable[[], None],
+    registry: CollectorRegistry | None = None,
 ) -> None:
     """Run stages (and, if asked, the clock) until SIGTERM or SIGINT.
 
     `ready` is called once all have joined their groups. Raises SentinelError, one line, for
-    whatever stopped one of them.
+    whatever stopped one of them. Their metrics go to `registry`.
     """
+    metrics = StageMetrics(registry)
     loop = asyncio.get_running_loop()
     stopping: asyncio.Future[None] = loop.create_future()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, _stop_once, stopping)
     settings = await asyncio.to_thread(_fitted, settings, stages)
-    running: dict[str, Running] = {stage.name: shell(stage, settings) for stage in stages}
+    running: dict[str, Running] = {
+        stage.name: shell(stage, settings, metrics=metrics) for stage in stages
+    }
     if clock:
         running["clock"] = Clock(settings.kafka, now=utc_now)
     ends = {stopping, *(one.failed for one in running.values())}

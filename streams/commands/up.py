@@ -54,7 +54,7 @@ def up(
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    running = Up(None, chosen, logs, say=say)
+    running = Up(None, chosen, logs, say=say, metrics_port=settings.metrics.port)
     waiting = threading.Thread(target=_announce, args=(running,), daemon=True)
     with running:
         say(f"starting {len(chosen)} processes; they log to {logs}")

@@ -26,7 +26,8 @@ def worker(
     """Run stages until SIGTERM, Ctrl-C or a failure; what was not acknowledged is read again.
 
     Beside the stages there are `intake` (raw records to frames) and `clock` (the ticks that
-    stages wait with; run it once or twice, twice does no harm).
+    stages wait with; run it once or twice, twice does no harm). When all have joined, it says
+    so, and where its metrics are for Prometheus (settings: metrics.host, metrics.port).
     """
     from streams.logs import set_up
     from streams.running import names, run
@@ -36,4 +37,9 @@ def worker(
     if unknown := [name for name in wanted if name not in names()]:
         raise typer.BadParameter(f"no stage {', '.join(unknown)}; there are {', '.join(names())}")
     set_up(verbose=verbose)
-    run(wanted, Settings.load(), ready=lambda: say(f"ready: {' '.join(wanted)}"))
+    named = " ".join(wanted)
+    run(
+        wanted,
+        Settings.load(),
+        ready=lambda url: say(f"ready: {named}" + (f" (metrics at {url})" if url else "")),
+    )

@@ -5,6 +5,8 @@ import signal
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,12 +73,18 @@ def test_a_group_that_dies_comes_back_and_none_is_left_behind(
         os.kill(first, signal.SIGKILL)
         until(lambda: "clock is back" in said)
         second = up.pids["clock"]
+        where = said[0].partition("metrics at ")[2].removesuffix(")")
+        with pytest.raises(urllib.error.URLError):  # it was the first one's
+            urllib.request.urlopen(where, timeout=SOON_S)  # noqa: S310 - our own
+        where = str(up.metrics("clock"))
+        with urllib.request.urlopen(where, timeout=SOON_S) as answer:  # noqa: S310 - as above
+            assert b"process_resident_memory_bytes" in answer.read()
         assert second != first
         with pytest.raises(Rejected, match="started already"):
             up.start()
     assert not alive(second)
     assert up.pids == {}
-    assert said[0] == f"ready: clock (pid {first})"
+    assert said[0].startswith(f"ready: clock (pid {first}, metrics at http://127.0.0.1:")
     assert said[1].startswith("clock ended (signal 9): ")
 
 
@@ -87,6 +95,13 @@ def test_a_group_that_is_used_wrongly_is_given_up_at_once(tmp_path: Path) -> Non
         up.ready(SOON_S)
     assert len(said) == 1
     assert said[0].endswith("it will not be tried again")
+
+
+def test_each_group_has_a_port_for_its_metrics(tmp_path: Path) -> None:
+    """One setting for all would have them meet at one port."""
+    up = Up({}, [("intake",), ("detect", "slo")], tmp_path, metrics_port=9300)
+    own = [member.own["SENTINEL_METRICS__PORT"] for member in up._members]
+    assert own == ["9300", "9301"]
 
 
 def ended(tmp_path: Path, status: int) -> Member:

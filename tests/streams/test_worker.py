@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from schemas.errors import Rejected, SentinelError, Unavailable
-from schemas.topics import REFUSALS, ROLLBACKS
+from schemas.topics import DEADLETTERS, REFUSALS, ROLLBACKS
 from streams import worker
 from streams.broker.embedded import EmbeddedBroker
 from streams.connection import KafkaSettings
@@ -61,6 +62,35 @@ def test_stages_and_the_clock_run_until_a_signal(broker: EmbeddedBroker, topic_p
         await asyncio.wait_for(running, 20)
 
     asyncio.run(scene())
+
+
+@pytest.mark.broker
+def test_what_a_stage_does_is_told_to_prometheus(broker: EmbeddedBroker, topic_prefix: str) -> None:
+    kafka, registry = made(broker.bootstrap, topic_prefix), CollectorRegistry()
+    topic, named = kafka.topic(ROLLBACKS), {"stage": "count"}
+    stray = asked("a", "3", "reject")
+    places = tell(kafka, ROLLBACKS, [asked("a", "1"), asked("a", "2"), stray])
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"sentinel_stage_{name}", named | labels)
+
+    def seen() -> bool:
+        partition = str(places[0][0])
+        lag = value("lag_messages", topic=topic, partition=partition)
+        return value("messages_total", topic=topic) == len(places) and lag == 0
+
+    async def scene() -> None:
+        up = asyncio.Event()
+        running = asyncio.create_task(
+            worker.run([STAGE], settings(kafka), clock=False, ready=up.set, registry=registry)
+        )
+        await eventually(seen)
+        stop()
+        await asyncio.wait_for(running, 20)
+
+    asyncio.run(scene())
+    assert value("deadletters_total") == 1
+    assert value("written_total", topic=kafka.topic(DEADLETTERS)) == 1
 
 
 @pytest.mark.broker
