@@ -1,7 +1,6 @@
 """`sentinel connect`: what is on a cluster's topics, and the settings that read it."""
 # ruff: noqa: PLC0415 - heavy imports are paid by the command that needs them, not by --help
 
-from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +11,8 @@ from rich.text import Text
 from streams.commands.terminal import Json, as_json, console, rows, say, show
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from streams.connect.look import Progress
     from streams.connect.report import Line
     from streams.settings import Settings
@@ -128,7 +129,7 @@ def _told(found: "Sequence[Line]", now: int) -> None:
             said = (
                 f"records name no service: intake.services says {line.found.service!r}, correct it"
             )
-            show(f"{line.topic}: {said}")
+            show(f"{line.topic}: beware: {said}")
     for kind in ("internal", "own", "foreign"):
         if number := sum(line.kind == kind for line in found):
             say(f"{number} not looked into: {SAID[kind]}")

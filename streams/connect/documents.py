@@ -172,6 +172,10 @@ def _shipped(document: Document) -> bool:
     return _is_text(document, "@timestamp", "message")
 
 
+def _timed_text(document: Document) -> bool:
+    return _is_text(document, "message") and "timestamp" in document
+
+
 MARKS = (
     Mark("collectd-json", MARKED, "have dsnames, dstypes and plugin: collectd's JSON", _collectd),
     Mark("telegraf-json", MARKED, "have name, tags, fields and timestamp: Telegraf's JSON",
@@ -189,8 +193,11 @@ MARKS = (
          "prometheus-kafka-adapter's JSON", _adapter),
     Mark("fluentbit", MARKED, "have a number as @timestamp: Fluent Bit's JSON",
          lambda d: _is_number(d.get("@timestamp"))),
-    Mark("fluentbit", FITS, "have @timestamp, log and a pod or stream, as Fluent Bit's", _fluent_pod),
+    Mark("fluentbit", FITS, "have @timestamp, log and a pod or stream, as Fluent Bit's",
+         _fluent_pod),
     Mark("fluentbit", PARSES, "have @timestamp and message", _shipped),
+    Mark("fluentbit", PARSES, "have timestamp and message", _timed_text),
+    Mark("vector", PARSES, "have timestamp and message", _timed_text),
     Mark("beats", MARKED, "have @metadata.beat: an Elastic Beat's",
          lambda d: isinstance(_inner(d, "@metadata", "beat"), str)),
     Mark("beats", FITS, "have ecs and a Beat as agent.type", _beat_agent),

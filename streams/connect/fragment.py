@@ -42,7 +42,7 @@ def _intake(topics: list[Recognised], registry: str) -> Iterator[str]:
             yield f"    # {scalar(name)}: {choice}"
     services = [(name, found.service) for name, found in topics if found.format and found.service]
     if services:
-        yield f"  services:  {comment('of records that name none: these are the topics, correct them')}"
+        yield f"  services:  {comment('of records that name none; check them')}"
     for name, service in services:
         yield f"    {scalar(name)}: {scalar(service)}"
     if registry and any(found.format.partition("@")[0] == "avro" for _, found in topics):

@@ -144,4 +144,4 @@ def _timed(data: Any, at: Any) -> Any:
     """A row or an event's data, with the time of what is around it if it has none."""
     if not isinstance(data, dict) or at is None or any(name in data for name in TIMES):
         return data
-    return {"at": at} | data
+    return {"time": at} | data

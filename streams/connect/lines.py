@@ -22,11 +22,13 @@ FILED = re.compile(
 )
 PUTVAL = re.compile(r'PUTVAL\s+("[^"]+"|[^\s/]+/[^\s/]+/[^\s/]+)\s')
 GRAPHITE = re.compile(
-    rf"(?P<path>[\w.:%*+-]+)(?P<tags>(?:;[^;=\s]+=[^;\s]+)*) (?:{NUMBER}|nan) (?P<time>\d{{9,10}}(?:\.\d+)?|-1|N)",
+    rf"(?P<path>[\w.:%*+-]+)(?P<tags>(?:;[^;=\s]+=[^;\s]+)*)"
+    rf" (?:{NUMBER}|nan) (?:\d{{9,10}}(?:\.\d+)?|-1|N)",
     re.IGNORECASE,
 )
 TAG = r"(?:\\.|[^\s,=\\])+=(?:\\.|[^\s,=\\])+"
-FIELD = rf'(?:\\.|[^\s,=\\"])+=(?:{NUMBER}[iu]?|t|T|true|True|TRUE|f|F|false|False|FALSE|"(?:\\.|[^"\\])*")'
+TRUTH = "t|T|true|True|TRUE|f|F|false|False|FALSE"
+FIELD = rf'(?:\\.|[^\s,=\\"])+=(?:{NUMBER}[iu]?|{TRUTH}|"(?:\\.|[^"\\])*")'
 INFLUX = re.compile(
     rf"(?:\\.|[^\s,=\\#])+(?P<tags>(?:,{TAG})*) {FIELD}(?:,{FIELD})*(?: (?P<time>-?\d{{9,20}}))?"
 )
@@ -51,8 +53,10 @@ LEVELS = {
     "fatal",
     "critical",
 }
-LEAST_WORDS = 3
-MARKUP = ("{", "[{", '["', "<?", "</", "<!")
+NO_LINE = "are text, though not of a log line's look"
+LEAST_WORDS = 3  # of a line that has neither a date nor a level
+MARKUP = ("{", "[{", '["', '"', "<")
+TABLE = re.compile(r"[^\s,;|]*(?:[,;|\t][^\s,;|]*){2,}")  # a row of values, not a sentence
 
 
 class Lines(NamedTuple):
@@ -80,15 +84,14 @@ def clues_of(text: str) -> Iterator[Clue]:
 
 
 def _text(lines: tuple[str, ...], best: int) -> Clue:
-    why = "are lines of text, without the shape of any other format"
     first = lines[0]
-    if first.startswith(MARKUP) or (best and best != FITS):
-        return Clue("text", PARSES, "are text")
-    told = DATED.match(first) or ACCESS.match(first) or stated(first)
+    if first.startswith(MARKUP) or TABLE.fullmatch(first) or best == PARSES:
+        return Clue("text", PARSES, NO_LINE)
     words = [word for word in first.split() if any(letter.isalpha() for letter in word)]
-    if told or len(words) >= LEAST_WORDS:
-        return Clue("text", FITS, why)
-    return Clue("text", PARSES, "are text")
+    told = DATED.match(first) or ACCESS.match(first) or stated(first)
+    if len(words) >= (LEAST_WORDS if not told else 2):
+        return Clue("text", FITS, "are lines of text, without the shape of any other format")
+    return Clue("text", PARSES, NO_LINE)
 
 
 def _syslog(lines: tuple[str, ...]) -> Clue | None:

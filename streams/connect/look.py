@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
@@ -119,7 +119,7 @@ def kind_of(name: str, kafka: KafkaSettings) -> Kind:
         return "foreign"  # settings name topics without the prefix, so this one has no name there
     if name in {kafka.topic(topic) for topic in CATALOGUE if topic not in RAW}:
         return "own"
-    ours = name.startswith(kafka.prefix) or name.startswith(kafka.topic_prefix + kafka.prefix)
+    ours = name.startswith((kafka.prefix, kafka.topic_prefix + kafka.prefix))
     if bool(kafka.prefix) and ours and ("-changelog" in name or "__assignor" in name):
         return "own"
     return "sampled"
@@ -147,7 +147,7 @@ class Looker:
             }
         )
 
-    def __enter__(self) -> "Looker":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -7,23 +7,27 @@ show in a sample: a time is near its record's, and a counter never falls.
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from streams.connect.clues import Sampled
 from streams.formats.collectd_json import GROWING
 from streams.formats.document import OBJECTS
 from streams.formats.epoch import MICROS, MILLIS, SECONDS, UNITS
+from streams.formats.json import OWN
 from streams.formats.limits import Limits
 from streams.formats.times import one
 
 DAY_MS = 86_400_000
 NEAR_MS = 2 * DAY_MS  # between a time in a record and the record's own
 WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
-RISES = 3  # of one counter, from which it is taken for one
+RISES = 10  # of counters that never fall, from which they are taken for totals
+RESTARTS = 0.1  # share of falls that restarts of collectd may explain
 INFLUX_TIME = re.compile(rb" (-?\d{9,20})\s*$", re.MULTILINE)
 ISO = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?")
 SORTED = ("labels", "name", "timestamp", "value")
 NO_LIMITS = Limits()
+SHOWN = 5  # names in a warning
 
 
 class Option(NamedTuple):
@@ -33,6 +37,7 @@ class Option(NamedTuple):
     reasons: tuple[str, ...] = ()
     rivals: tuple[str, ...] = ()  # names between which nothing in the records decides
     likely: bool = False  # no more than that: two producers write the same
+    warnings: tuple[str, ...] = ()
 
 
 def refined(name: str, records: Sequence[Sampled]) -> Option:
@@ -101,7 +106,7 @@ def _unit(given: float) -> str:
 
 def _collectd(name: str, records: Sequence[Sampled]) -> Option:
     """Whether counters came as they are, or as rates."""
-    series: defaultdict[tuple[object, ...], list[float]] = defaultdict(list)
+    met: defaultdict[tuple[object, ...], list[tuple[float, float]]] = defaultdict(list)
     for _, found in _objects(records):
         place = tuple(
             found.get(k) for k in ("host", "plugin", "plugin_instance", "type", "type_instance")
@@ -110,19 +115,18 @@ def _collectd(name: str, records: Sequence[Sampled]) -> Option:
             found["dsnames"], found["dstypes"], found["values"], strict=False
         ):
             if kind in GROWING and isinstance(value, int | float):
-                series[*place, source].append(value)
+                met[*place, source].append((float(found["time"]), value))
+    series = {place: [value for _, value in sorted(values)] for place, values in met.items()}
     if not any(value for values in series.values() for value in values):
         return Option(name)
     if any(value != int(value) for values in series.values() for value in values):
         return Option(name, ("its counters have fractions: collectd made rates of them",))
-    pairs = [pair for values in series.values() for pair in zip(values, values[1:], strict=False)]
-    if any(after < before for before, after in pairs):
+    pairs = [pair for values in series.values() for pair in pairwise(values)]
+    falls = sum(after < before for before, after in pairs)
+    rises = sum(after > before for before, after in pairs)
+    if falls > RESTARTS * len(pairs):
         return Option(name, ("its counters fall: collectd made rates of them",))
-    rises = [
-        sum(after > before for before, after in zip(values, values[1:], strict=False))
-        for values in series.values()
-    ]
-    if max(rises) >= RISES:
+    if not falls and rises >= RISES:
         said = "its counters only grow: StoreRates is off, so they are totals"
         return Option(f"{name}@totals", (said,), likely=True)
     said = "too few values of its counters to tell rates from totals"
@@ -141,7 +145,7 @@ def _adapter(name: str, records: Sequence[Sampled]) -> Option:
 
 
 def _daemon(name: str, records: Sequence[Sampled]) -> Option:
-    """rsyslog writes fractions of seconds, syslog-ng none unless told to; read alike."""
+    """Fractions of seconds are rsyslog's, syslog-ng has none unless told to; read alike."""
     found = [each for record in records for each in ISO.findall(record.value)[:1]]
     whole = bool(found) and not any(found)
     writer, other = ("syslog-ng", "rsyslog") if whole else (name, "syslog-ng")
@@ -152,10 +156,28 @@ def _daemon(name: str, records: Sequence[Sampled]) -> Option:
     return Option(writer, (told,), likely=True)
 
 
+def _own(name: str, records: Sequence[Sampled]) -> Option:
+    """Fields of our metrics that are passed over, where they might tell series apart."""
+    known = OWN | set(NO_LIMITS.services)
+    others = {
+        field
+        for _, found in _objects(records)
+        if "metric" in found
+        for field, value in found.items()
+        if field not in known and isinstance(value, str)
+    }
+    if not others:
+        return Option(name)
+    fields = ", ".join(sorted(others)[:SHOWN])
+    said = f"{fields}: not read, so series that differ only there become one; labels are for that"
+    return Option(name, likely=True, warnings=(said,))
+
+
 REFINED: dict[str, Callable[[str, Sequence[Sampled]], Option]] = {
     "telegraf-json": _telegraf,
     "influx": _influx,
     "collectd-json": _collectd,
     "prometheus-json": _adapter,
     "rsyslog": _daemon,
+    "json": _own,
 }

@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
+import msgspec
 import numpy as np
 
 from schemas.errors import Denied, Unavailable
-from streams.connect.clues import FITS, MARKED, PARSES, Clue, Clues, Sampled
+from streams.connect.clues import FITS, MARKED, Clue, Clues, Sampled
 from streams.connect.inside import Looking, clues_in
 from streams.connect.options import refined
 from streams.formats import FORMATS, format_of
@@ -28,6 +29,7 @@ FEWEST = 3  # records below which nothing is said for certain
 ENOUGH = 5  # records that `sure` takes
 MOST, NEARLY = 0.8, 0.98  # shares of the records that `likely` and `sure` take
 TIE = 0.8  # share of a format's records that another explains as well: then neither is named
+SHOWN = 24  # characters of a record that nobody knows
 SECOND = 0.1  # share of a second kind from which a topic counts as mixed
 ELEMENT = re.compile(r"^element \d+: | \(and \d+ more like it\)$")  # of one record: no news here
 NO_SERVICE = "no-service"
@@ -127,13 +129,14 @@ class Judgement:
             rest = len(self.records) - kinds[best]
             self.warnings.append(f"{rest} of {len(self.records)} records are of no kind we know")
             return self._unsure((best,), "too many records are something else")
-        return self._read(best, share)
+        return self._read(best)
 
-    def _read(self, best: str, share: float) -> Found:
+    def _read(self, best: str) -> Found:
         """Whether the format's own reader agrees."""
         option = refined(best, self.records)
         name, total = option.format, len(self.records)
         self.reasons += option.reasons
+        self.warnings += option.warnings
         if option.rivals:
             return self._unsure(option.rivals, "nothing in them tells which")
         try:
@@ -234,10 +237,12 @@ class Judgement:
         )
 
     def _why(self, name: str) -> str:
+        """What speaks for a format; where it has several kinds of records, of two of them."""
         reasons = Counter(each[name].why for each in self.clues if name in each)
-        why, _ = reasons.most_common(1)[0]
-        number = sum(reasons.values())
-        return f"{number} of {len(self.records)} records {why}"
+        return " and ".join(
+            f"{number} of {len(self.records)} records {why}"
+            for why, number in reasons.most_common(2)
+        )
 
     def _unsure(self, candidates: Sequence[str], why: str) -> Found:
         read = tuple(name for name in candidates if name in FORMATS)
@@ -263,6 +268,14 @@ def service_named(topic: str) -> str:
 
 
 def _start(value: bytes) -> str:
-    """The first bytes of a record, for a person."""
-    text = value[:24].decode("utf-8", "replace")
-    return repr(text) if text.isprintable() else value[:12].hex(" ")
+    """How a record begins, for a person."""
+    try:
+        document = msgspec.json.decode(value)
+        text = value.decode()[:SHOWN]
+    except (ValueError, RecursionError):
+        text = value[:SHOWN].decode("utf-8", "ignore")
+        plain = text.isprintable() and value.startswith(text.encode()) and len(text) > SHOWN // 2
+        return f"the first begins {text if plain else value[: SHOWN // 2].hex(' ')!r}"
+    if isinstance(document, dict):
+        return f"the first has the fields {', '.join(document)[: 3 * SHOWN]}"
+    return f"the first begins {text!r}"
