@@ -45,10 +45,10 @@ class Topic:
         }
 
 
-LARGE = {"max.message.bytes": str(8 * 1024 * 1024)}  # frames, bundles
+LARGE = {"max.message.bytes": str(8 * 1024 * 1024)}  # batches, frames, bundles
 
-RAW_METRICS = Topic("raw.metrics", None, "producer's own", 3 * DAY_MS)
-RAW_LOGS = Topic("raw.logs", None, "producer's own", 3 * DAY_MS)
+RAW_METRICS = Topic("raw.metrics", None, "producer's own", 3 * DAY_MS, settings=LARGE)
+RAW_LOGS = Topic("raw.logs", None, "producer's own", 3 * DAY_MS, settings=LARGE)
 RAW_REMOTE_WRITE = Topic("raw.remote-write", None, "producer's own", 3 * DAY_MS, settings=LARGE)
 
 SAMPLES = Topic("samples.v1", None, "service", 3 * DAY_MS, settings=LARGE)

@@ -1,246 +1,207 @@
-"""The remote-write bridge: Prometheus pushes over HTTP, Kafka gets what was pushed.
+"""The bridge over HTTP: one table of addresses, one way through for all of them.
 
-A request is checked as strictly as intake will check it, then its body goes to the raw topic
-as it came, and the sender is told "accepted" once Kafka has it. What can never work is
-answered 400 with the reason, so that it is not sent again; what may work later 503. When
-some series of a request are refused, the others are kept and the answer is 400, as the
-specification wants it for a partial write; intake sends the refused ones to the dead letters.
-
-Source: Prometheus remote write specifications 1.0 and 2.0.
+Who sends is asked first, then whether there is room, then what the body claims to be; only
+then is it read. It is checked as strictly as intake will check it, goes to the raw topic that
+the table names, and the sender is told "accepted" once Kafka has it. What can never work is
+answered 4xx with the reason, so that it is not sent again; what may work later 429 or 503.
 """
 
 import asyncio
-import hmac
 import logging
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from importlib.metadata import version
 
-import numpy as np
-import uvicorn
-from fastapi import FastAPI, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
+from fastapi import FastAPI, Request, Response, Security
+from fastapi.security import HTTPBearer
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from schemas.errors import Rejected, Unavailable
-from schemas.topics import RAW_REMOTE_WRITE
-from streams.bridge.relay import Relay
+from streams.bridge.accept import Bridge, Origin
+from streams.bridge.authorisation import Sender, Senders
+from streams.bridge.content import received, unpacked
+from streams.bridge.endpoint import Endpoint, encoding
+from streams.bridge.ingest import ALERTMANAGER, INGEST
+from streams.bridge.openapi import DESCRIPTION, TITLE, answers, body
+from streams.bridge.otlp import OTLP_LOGS, OTLP_METRICS
+from streams.bridge.refusal import BUSY, RefusedRequest, later
+from streams.bridge.remote_write import REMOTE_WRITE
+from streams.bridge.room import Held, Room
 from streams.bridge.settings import BridgeSettings
 from streams.connection import KafkaSettings
-from streams.formats import FORMATS
-from streams.formats.columns import Batch, Parsed, Reading
+from streams.formats.columns import Reading
 from streams.formats.series import SeriesIndex
+from streams.intake.intake import warm_up
+from streams.intake.settings import IntakeSettings
 
 log = logging.getLogger(__name__)
-PATH = "/api/v1/write"
-V1, V2 = "remote-write", "remote-write-2"
-MESSAGES = {"": V1, "prometheus.WriteRequest": V1, "io.prometheus.write.v2.Request": V2}
-CONTENT_TYPES = {
-    V1: "application/x-protobuf;proto=prometheus.WriteRequest",
-    V2: "application/x-protobuf;proto=io.prometheus.write.v2.Request",
-}
-VERSIONS = {V1: "0.1.0", V2: "2.0.0"}
-RETRY_AFTER_S = 5
-WRITTEN = "X-Prometheus-Remote-Write-{}-Written"
+TABLE: tuple[Endpoint, ...] = (INGEST, ALERTMANAGER, OTLP_METRICS, OTLP_LOGS, REMOTE_WRITE)
+USUAL = ("otlp-proto", "otlp-json", "remote-write", "remote-write-2", "alertmanager")
+KIB = 1024
+PACKED_BY_ITSELF = "snappy"  # remote write's body goes to Kafka as it is
 
 
-class RefusedRequest(Exception):  # noqa: N818 - an answer, not a failure
-    """An answer that ends a request early."""
+class Door:
+    """Requests to answers."""
 
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
+    def __init__(self, settings: BridgeSettings, bridge: Bridge, limit: int) -> None:
+        """`limit` is that of a body, bytes."""
+        self._settings, self._bridge, self._limit = settings, bridge, limit
+        self._senders = Senders(settings.tokens)
+        self._room = Room(settings.requests, settings.in_flight_kib * KIB)
+        metrics = bridge.metrics
+        metrics.under_way.set_function(lambda: self._room.requests)
+        metrics.held.set_function(lambda: self._room.size)
 
+    def at(self, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+        """What answers the requests of an address."""
 
-class Accepted(NamedTuple):
-    """What is in a request that goes to Kafka."""
+        async def answer(request: Request) -> Response:
+            return await self._answer(endpoint, request)
 
-    samples: int
-    histograms: int
-    refused: str  # what was not good, one line; empty when all was
-
-
-def format_of_request(content_type: str, encoding: str, version: str) -> str:
-    """The format that a request's headers claim. Raises RefusedRequest with 415.
-
-    >>> format_of_request("application/x-protobuf", "snappy", "0.1.0")
-    'remote-write'
-    """
-    media, _, parameters = content_type.partition(";")
-    if media.strip().lower() != "application/x-protobuf":
-        raise RefusedRequest(415, f"Content-Type must be application/x-protobuf, not {media!r:.80}")
-    if encoding.strip().lower() != "snappy":
-        raise RefusedRequest(415, f"Content-Encoding must be snappy, not {encoding!r:.80}")
-    pairs = dict(p.strip().partition("=")[::2] for p in parameters.split(";") if p.strip())
-    message = pairs.get("proto", "")
-    if message not in MESSAGES:
-        raise RefusedRequest(
-            415, f"no message {message!r:.80}; {' and '.join(CONTENT_TYPES.values())}"
-        )
-    if not message and version.startswith("2."):
-        return V2  # a sender that says so in one header only
-    return MESSAGES[message]
-
-
-class Bridge:
-    """Requests to records."""
-
-    def __init__(
-        self, settings: BridgeSettings, kafka: KafkaSettings, registry: CollectorRegistry
-    ) -> None:
-        self._settings = settings
-        self._topic = kafka.topic(RAW_REMOTE_WRITE)
-        limits = settings.limits.model_copy(update={"late_s": 0.0, "future_s": 0.0})
-        self._reading = Reading(limits, SeriesIndex(limits))  # times are intake's to judge
-        self.registry = registry
-        self.relay = Relay(
-            kafka,
-            acknowledge_s=settings.acknowledge_s,
-            queue_kib=settings.queue_kib,
-            largest=limits.record_bytes,
-        )
-        self._requests = Counter(
-            "sentinel_bridge_requests", "Requests answered", ("status",), registry=registry
-        )
-        self._samples = Counter(
-            "sentinel_bridge_samples", "Samples handed to Kafka", registry=registry
-        )
-
-    async def write(self, request: Request) -> Response:
-        """Answer one remote-write request."""
-        try:
-            answer = await self._answer(request)
-        except RefusedRequest as refusal:
-            answer = Response(f"{refusal}\n", refusal.status, media_type="text/plain")
-        except Rejected as error:
-            answer = Response(f"{error}\n", 400, media_type="text/plain")
-        except Unavailable as error:
-            retry = {"Retry-After": str(RETRY_AFTER_S)}
-            answer = Response(f"{error}\n", 503, retry, "text/plain")
-        self._requests.labels(answer.status_code).inc()
         return answer
 
-    async def _answer(self, request: Request) -> Response:
-        self._authorised(request.headers.get("authorization", ""))
-        name = format_of_request(
-            request.headers.get("content-type", ""),
-            request.headers.get("content-encoding", ""),
-            request.headers.get("x-prometheus-remote-write-version", ""),
+    async def _answer(self, endpoint: Endpoint, request: Request) -> Response:
+        metrics = self._bridge.metrics
+        try:
+            response = await self._let_in(endpoint, request)
+        except RefusedRequest as refusal:
+            if refusal.status == BUSY:
+                refusal.status = endpoint.busy
+            response = endpoint.refused(request, refusal)
+            metrics.refused.labels(refusal.rule).inc(refusal.refused or 1)
+            if refusal.status == 401:  # noqa: PLR2004 - unauthorised
+                response.headers["WWW-Authenticate"] = "Bearer"
+            if refusal.retry_after_s is not None:
+                response.headers["Retry-After"] = str(refusal.retry_after_s)
+        metrics.requests.labels(endpoint.path, response.status_code).inc()
+        return response
+
+    async def _let_in(self, endpoint: Endpoint, request: Request) -> Response:
+        sender = self._senders.of(request.headers.get("authorization", ""))
+        with self._under_way(sender) as held:
+            content = endpoint.content(request)
+            raw = await self._body(endpoint, request, held)
+            result = await self._bridge.accept(
+                content,
+                raw,
+                origin=_origin(request, sender),
+                route=endpoint.route,
+                nothing_is_fine=endpoint.nothing_is_fine,
+            )
+            return endpoint.accepted(request, content, result)
+
+    @contextmanager
+    def _under_way(self, sender: Sender) -> Iterator[Held]:
+        """A place for the request. Raises RefusedRequest when there is none for this sender."""
+        with self._room.place() as held:
+            wait = sender.rate.wait(asyncio.get_running_loop().time()) if sender.rate else 0.0
+            if wait:
+                raise later(BUSY, "over-rate", f"{sender.name} is over its rate", wait)
+            yield held
+
+    async def _body(self, endpoint: Endpoint, request: Request, held: Held) -> bytes:
+        """The body as its record will hold it. Raises RefusedRequest."""
+        packed = encoding(request, endpoint.encodings)
+        raw = await received(
+            request.stream(),
+            request.headers.get("content-length", ""),
+            limit=self._limit,
+            within_s=self._settings.receive_s,
+            take=held.take,
         )
-        body = await self._body(request)
-        sender = request.client.host if request.client else ""
-        accepted = await self.accept(name, body, key=sender)
-        headers = _written(name, accepted)
-        if accepted.refused:
-            return Response(f"{accepted.refused}\n", 400, headers, "text/plain")
-        return Response(status_code=204, headers=headers)
-
-    async def accept(self, name: str, body: bytes, *, key: str) -> Accepted:
-        """Check a body and give it to Kafka; returns when Kafka has it.
-
-        `key` keeps one sender's records in order. Raises RefusedRequest, Rejected or
-        Unavailable when nothing was kept.
-        """
-        now = np.array([time.time_ns() // 1_000_000], np.int64)
-        self._reading.series.sweep(int(now[0]))
-        parsed = FORMATS[name](Batch([body], now, now), self._reading)
-        refused = "; ".join(f"{r.rule}: {r.reason}" for r in parsed.rejects)
-        if parsed.rejects and not len(parsed.samples.code):
-            raise RefusedRequest(400, refused)
-        headers = {
-            "content-type": CONTENT_TYPES[name],
-            "x-prometheus-remote-write-version": VERSIONS[name],
-        }
-        await self.relay.send(self._topic, body, key=key.encode(), headers=headers)
-        self._samples.inc(len(parsed.samples.code))
-        return _counted(parsed, refused)
-
-    def _authorised(self, authorization: str) -> None:
-        token = self._settings.token.get_secret_value()
-        shown = authorization.removeprefix("Bearer ") if authorization[:7] == "Bearer " else ""
-        if token and not hmac.compare_digest(shown.encode(), token.encode()):
-            raise RefusedRequest(401, "a bearer token is needed")
-
-    async def _body(self, request: Request) -> bytes:
-        limit = self._settings.limits.record_bytes
-        claimed = request.headers.get("content-length", "0")
-        parts, size = [], int(claimed) if claimed.isdecimal() else 0
-        if size <= limit:
-            size = 0
-            async for part in request.stream():
-                size += len(part)
-                if size > limit:
-                    break
-                parts.append(part)
-        if size > limit:
-            raise RefusedRequest(413, f"more than the {limit} bytes that are allowed")
-        return b"".join(parts)
-
-    async def health(self) -> Response:
-        """Whether Kafka can be reached."""
-        if reason := await asyncio.to_thread(self.relay.reachable):
-            return Response(f"Kafka: {reason}\n", 503, media_type="text/plain")
-        return Response("ok\n", media_type="text/plain")
+        if packed == PACKED_BY_ITSELF:
+            return raw
+        result = unpacked(raw, packed, self._limit)
+        if result is not raw:
+            held.take(len(result))
+        return result
 
 
 def create_app(
-    settings: BridgeSettings, kafka: KafkaSettings, registry: CollectorRegistry | None = None
+    settings: BridgeSettings,
+    kafka: KafkaSettings,
+    intake: IntakeSettings,
+    registry: CollectorRegistry | None = None,
 ) -> FastAPI:
     """The bridge as an ASGI application."""
-    bridge = Bridge(settings, kafka, registry or CollectorRegistry())
+    bridge = Bridge(settings, kafka, intake, registry or CollectorRegistry())
+    door = Door(settings, bridge, intake.limits.record_bytes)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        warm_up(Reading(intake.limits, SeriesIndex(intake.limits)), USUAL)
         with bridge.relay:
             yield
 
-    app = FastAPI(lifespan=lifespan, openapi_url=None)
-    app.add_api_route(PATH, bridge.write, methods=["POST"], response_model=None)
-    app.add_api_route("/healthz", bridge.health, response_model=None)
-    app.add_api_route(
-        "/metrics",
-        lambda: Response(generate_latest(bridge.registry), media_type=CONTENT_TYPE_LATEST),
-        response_model=None,
-    )
+    app = FastAPI(
+        title=TITLE, description=DESCRIPTION, version=version("sentinel-pipeline"),
+        lifespan=lifespan, docs_url=None, redoc_url=None,
+    )  # fmt: skip
+    for endpoint in TABLE:
+        _add(app, endpoint, door)
+    _add_own(app, bridge)
     return app
 
 
-def serve(
-    settings: BridgeSettings, kafka: KafkaSettings, registry: CollectorRegistry | None = None
-) -> None:
-    """Run the bridge in this process until SIGTERM or SIGINT."""
-    server(settings, create_app(settings, kafka, registry)).run()
+def unread(intake: IntakeSettings) -> set[str]:
+    """Raw topics that the bridge writes to and these settings of intake do not read."""
+    routes = [endpoint.route for endpoint in TABLE]
+    written = {
+        topic.name for route in routes for topic in (route.topic, route.lines_alone) if topic
+    }
+    return written - intake.topics.keys()
 
 
-def server(settings: BridgeSettings, app: FastAPI) -> uvicorn.Server:
-    """The HTTP server of the bridge; on its way out it answers what is under way."""
-    return uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,
-            ws="none",
-            timeout_graceful_shutdown=int(settings.acknowledge_s) + 1,
-        )
+def _add(app: FastAPI, endpoint: Endpoint, door: Door) -> None:
+    told = answers(endpoint)
+    app.add_api_route(
+        endpoint.path,
+        door.at(endpoint),
+        methods=["POST"],
+        summary=endpoint.takes,
+        description=endpoint.document.description,
+        status_code=next(int(status) for status in told if int(status) < 300),  # noqa: PLR2004 - a success
+        response_model=None,
+        response_class=Response,
+        responses=told,
+        dependencies=[
+            Security(HTTPBearer(auto_error=False, description="a token of bridge.tokens"))
+        ],
+        openapi_extra=body(endpoint),
     )
 
 
-def _counted(parsed: Parsed, refused: str) -> Accepted:
-    histograms = parsed.skips["native-histogram-buckets"]
-    left_out = sum(parsed.skips[name] for name in ("stale", "nan", "inf"))  # taken, not refused
-    samples = len(parsed.samples.code) - 2 * histograms + left_out
-    return Accepted(max(0, samples), histograms, refused)
+def _add_own(app: FastAPI, bridge: Bridge) -> None:
+    """What the bridge says of itself."""
+
+    async def health() -> Response:
+        if reason := await asyncio.to_thread(bridge.relay.reachable):
+            return Response(f"Kafka: {reason}\n", 503, media_type="text/plain")
+        return Response("ok\n", media_type="text/plain")
+
+    def metrics() -> Response:
+        return Response(generate_latest(bridge.registry), media_type=CONTENT_TYPE_LATEST)
+
+    text = {"text/plain": {"schema": {"type": "string"}}}
+    app.add_api_route(
+        "/healthz",
+        health,
+        summary="Whether Kafka can be reached",
+        response_class=Response,
+        responses={
+            200: {"description": "It can", "content": text},
+            503: {"description": "It cannot, and why", "content": text},
+        },
+    )
+    app.add_api_route(
+        "/metrics",
+        metrics,
+        summary="Prometheus metrics of the bridge",
+        response_class=Response,
+        responses={200: {"description": "Text of Prometheus", "content": text}},
+    )
 
 
-def _written(name: str, accepted: Accepted) -> dict[str, str]:
-    """What version 2 wants to be told."""
-    if name != V2:
-        return {}
-    counts: dict[str, Any] = {
-        "Samples": accepted.samples,
-        "Histograms": accepted.histograms,
-        "Exemplars": 0,
-    }
-    return {WRITTEN.format(kind): str(count) for kind, count in counts.items()}
+def _origin(request: Request, sender: Sender) -> Origin:
+    host = request.client.host if request.client else ""
+    return Origin(host, sender.tenant, request.headers.get("traceparent", ""))

@@ -11,7 +11,7 @@ import threading
 from types import TracebackType
 from typing import Any, Self
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from schemas.errors import Rejected, Unavailable
 from streams.connection import KafkaSettings
@@ -63,19 +63,19 @@ class Relay:
     async def send(self, topic: str, value: bytes, *, key: bytes, headers: dict[str, str]) -> None:
         """Return when Kafka has the record. Raises Unavailable, or Rejected for one too large."""
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[str] = loop.create_future()
+        done: asyncio.Future[Any] = loop.create_future()
 
         def delivered(error: Any, _message: Any) -> None:
-            loop.call_soon_threadsafe(_settle, done, "" if error is None else error.str())
+            loop.call_soon_threadsafe(_settle, done, error)
 
         try:
             self._producer.produce(topic, value, key=key, headers=headers, on_delivery=delivered)
         except BufferError as error:
             raise Unavailable("too much is waiting for Kafka already") from error
         except KafkaException as error:
-            raise Rejected(f"Kafka will not take it: {error.args[0].str()}") from error
-        if failure := await done:
-            raise Unavailable(f"Kafka did not confirm it: {failure}")
+            raise _failure(error.args[0]) from error
+        if (failure := await done) is not None:
+            raise _failure(failure)
 
     def reachable(self) -> str:
         """Why the brokers cannot be reached just now; empty when they can. Blocks up to 1 s."""
@@ -90,6 +90,13 @@ class Relay:
             self._producer.poll(POLL_S)
 
 
-def _settle(done: "asyncio.Future[str]", failure: str) -> None:
+def _failure(error: Any) -> Rejected | Unavailable:
+    """What the client library's error asks of the sender."""
+    if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+        return Rejected(f"Kafka will not take it: {error.str()}")
+    return Unavailable(f"Kafka did not confirm it: {error.str()}")
+
+
+def _settle(done: "asyncio.Future[Any]", failure: Any) -> None:
     if not done.done():  # its request may be gone
         done.set_result(failure)

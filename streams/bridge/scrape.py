@@ -23,14 +23,19 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.errors import Rejected, Unavailable
-from streams.bridge.app import V1, Bridge, RefusedRequest
+from schemas.errors import Rejected
+from streams.bridge.accept import Bridge, Origin
+from streams.bridge.endpoint import Content, in_one_line
+from streams.bridge.refusal import RefusedRequest
+from streams.bridge.remote_write import CONTENT_TYPES, ROUTE, V1
 from streams.bridge.settings import BridgeSettings
 from streams.connection import KafkaSettings
 from streams.formats.limits import MIB
 from streams.formats.proto.remote_write_v1_pb2 import Label, Sample, TimeSeries, WriteRequest
+from streams.intake.settings import IntakeSettings
 
 log = logging.getLogger(__name__)
+CONTENT = Content(V1, CONTENT_TYPES[V1])
 ACCEPT = "application/openmetrics-text;version=1.0.0;q=0.9,text/plain;version=0.0.4;q=0.5"
 TARGET = re.compile(r"(?:([A-Za-z0-9_.:-]+)=)?(https?://.+)")
 SERIES_A_REQUEST = 2000  # as Prometheus' own sender does by default
@@ -137,7 +142,7 @@ class Scraper:
     """Rounds over the targets, each target at its own pace."""
 
     def __init__(
-        self, settings: ScrapeSettings, kafka: KafkaSettings, registry: CollectorRegistry
+        self, settings: ScrapeSettings, bridge: Bridge, registry: CollectorRegistry
     ) -> None:
         if not settings.targets:
             raise Rejected(
@@ -146,7 +151,7 @@ class Scraper:
         self._settings = settings
         self._targets = [target(given) for given in settings.targets]
         self._down: set[str] = set()  # said once, not once a round
-        self._bridge = Bridge(BridgeSettings(), kafka, registry)
+        self._bridge = bridge
         self._scrapes = Counter(
             "sentinel_scrapes", "Scrapes", ("instance", "outcome"), registry=registry
         )
@@ -193,10 +198,12 @@ class Scraper:
             self._down.discard(each.url)
         try:
             for body in bodies:
-                accepted = await self._bridge.accept(V1, body, key=each.labels["instance"])
-                if accepted.refused:
-                    log.warning("scraped from %s: %s", each.url, accepted.refused)
-        except (RefusedRequest, Rejected, Unavailable) as error:
+                origin = Origin(each.labels["instance"])
+                result = await self._bridge.accept(CONTENT, body, origin=origin, route=ROUTE)
+                if result.refused:
+                    told = in_one_line(result.faults, result.refused)
+                    log.warning("scraped from %s: %s", each.url, told)
+        except RefusedRequest as error:
             log.warning("scraped from %s, lost: %s", each.url, error)
             outcome = "lost"
         self._scrapes.labels(each.labels["instance"], outcome).inc()
@@ -217,6 +224,10 @@ def scrape(
     kafka: KafkaSettings,
     stop: asyncio.Event,
     registry: CollectorRegistry | None = None,
+    *,
+    bridge: BridgeSettings,
+    intake: IntakeSettings,
 ) -> Any:
     """The scraper's work, to be awaited. Raises Rejected at once for targets that are none."""
-    return Scraper(settings, kafka, registry or CollectorRegistry()).run(stop)
+    registry = registry or CollectorRegistry()
+    return Scraper(settings, Bridge(bridge, kafka, intake, registry), registry).run(stop)

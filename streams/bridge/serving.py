@@ -1,19 +1,25 @@
 """The bridge and the scraper as one process: a socket of our own, readiness told, ends in order."""
 
 import asyncio
+import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import uvicorn
+from fastapi import FastAPI
 
 from schemas.errors import Unavailable
-from streams.bridge.app import PATH, create_app
+from streams.bridge.app import TABLE, create_app, unread
+from streams.bridge.authorisation import check_exposure
 from streams.bridge.scrape import ScrapeSettings, scrape
 from streams.bridge.settings import BridgeSettings
 from streams.cluster import reach
 from streams.connection import KafkaSettings
+from streams.intake.settings import IntakeSettings
+
+log = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
@@ -42,17 +48,29 @@ def serve(
     bridge: BridgeSettings,
     scraping: ScrapeSettings,
     kafka: KafkaSettings,
+    intake: IntakeSettings,
     *,
     ready: Callable[[str], None],
 ) -> None:
-    """Run until SIGTERM or SIGINT; `ready` is given the URL once requests are taken.
+    """Run until SIGTERM or SIGINT; `ready` is given the base URL once requests are taken.
 
     Raises Unavailable when the port is taken or Kafka does not answer, Rejected for a target
-    that is none.
+    that is none and for an address that others reach without a token.
     """
+    check_exposure(bridge)
     reach(kafka)
+    if strangers := sorted(unread(intake)):
+        log.warning(
+            "intake.topics does not read %s: what comes for it waits there", ", ".join(strangers)
+        )
     with listening(bridge.host, bridge.port) as link:
-        asyncio.run(_run(bridge, scraping, kafka, link, ready))
+        asyncio.run(_run(bridge, scraping, kafka, intake, link, ready))
+
+
+def addresses(base: str) -> list[str]:
+    """What to send where, a line each."""
+    wide = max(len(endpoint.path) for endpoint in TABLE)
+    return [f"{base}{endpoint.path:{wide}}  {endpoint.takes}" for endpoint in TABLE]
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -68,25 +86,34 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 def url(link: socket.socket) -> str:
-    """Where senders write to."""
+    """The base of all addresses."""
     host, port = link.getsockname()[:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}{PATH}"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def configured(bridge: BridgeSettings, app: FastAPI) -> uvicorn.Config:
+    """The HTTP server's own settings; on its way out it answers what is under way."""
+    return uvicorn.Config(
+        app, log_config=None, access_log=False, ws="none",
+        timeout_graceful_shutdown=int(bridge.acknowledge_s) + 1,
+    )  # fmt: skip
 
 
 async def _run(
     bridge: BridgeSettings,
     scraping: ScrapeSettings,
     kafka: KafkaSettings,
+    intake: IntakeSettings,
     link: socket.socket,
     ready: Callable[[str], None],
 ) -> None:
     stop = asyncio.Event()
-    pulling = scrape(scraping, kafka, stop) if scraping.targets else stop.wait()
-    config = uvicorn.Config(
-        create_app(bridge, kafka), log_config=None, access_log=False,
-        timeout_graceful_shutdown=int(bridge.acknowledge_s) + 1,
-    )  # fmt: skip
-    server = Server(config, lambda: ready(url(link)))
+    pulling = (
+        scrape(scraping, kafka, stop, bridge=bridge, intake=intake)
+        if scraping.targets
+        else stop.wait()
+    )
+    server = Server(configured(bridge, create_app(bridge, kafka, intake)), lambda: ready(url(link)))
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     serving = asyncio.ensure_future(server.serve(sockets=[link]))

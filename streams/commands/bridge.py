@@ -1,4 +1,4 @@
-"""`sentinel bridge`: Prometheus remote write over HTTP, and scraping for who has no Prometheus."""
+"""`sentinel bridge`: what comes over HTTP, pushed by whoever has it or scraped by us, to Kafka."""
 # ruff: noqa: PLC0415 - heavy imports are paid by the command that needs them, not by --help
 
 import re
@@ -13,6 +13,7 @@ EXAMPLES = """Examples:
 
 \b
   sentinel bridge --port 9201
+  SENTINEL_BRIDGE__TOKENS__SHOP__TOKEN=$(openssl rand -hex 16) sentinel bridge --host 0.0.0.0
   sentinel bridge --scrape checkout=http://127.0.0.1:8000 --interval 1s
 """
 SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?")
@@ -36,9 +37,14 @@ def bridge(
     interval: Annotated[str, typer.Option(help="Between scrapes, as 500ms, 1s or 1m.")] = "15s",
     verbose: Annotated[bool, typer.Option("--verbose", help="Log more than warnings.")] = False,
 ) -> None:
-    """Take remote write at /api/v1/write and give it to Kafka, until SIGTERM or Ctrl-C."""
+    """Take metrics, logs and alerts over HTTP and give them to Kafka, until SIGTERM or Ctrl-C.
+
+    JSON at /ingest, OTLP at /v1/metrics and /v1/logs, Prometheus remote write at /api/v1/write,
+    Alertmanager's webhook at /ingest/alertmanager; /openapi.json tells all of it. Senders are
+    answered 2xx once Kafka has confirmed. Other machines are let in with tokens only.
+    """
     from streams.bridge.scrape import ScrapeSettings
-    from streams.bridge.serving import serve
+    from streams.bridge.serving import addresses, serve
     from streams.logs import set_up
     from streams.settings import Settings
 
@@ -49,7 +55,13 @@ def bridge(
     chosen = settings.bridge.model_copy(
         update={name: value for name, value in given.items() if value is not None}
     )
-    serve(chosen, scraping, settings.kafka, ready=lambda url: say(f"ready: bridge at {url}"))
+
+    def ready(base: str) -> None:
+        for line in addresses(base):
+            say(line)
+        say(f"ready: bridge at {base}")
+
+    serve(chosen, scraping, settings.kafka, settings.intake, ready=ready)
 
 
 def seconds(text: str) -> float:

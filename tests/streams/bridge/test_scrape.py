@@ -15,8 +15,10 @@ from schemas.errors import Rejected
 from schemas.frames import parsed as labels_of
 from schemas.topics import RAW_REMOTE_WRITE
 from streams.bridge.scrape import ScrapeSettings, Target, down, requests, scrape, target
+from streams.bridge.settings import BridgeSettings
 from streams.broker.embedded import EmbeddedBroker
 from streams.connection import KafkaSettings
+from streams.intake.settings import IntakeSettings
 from tests.streams.formats.reading import NOW, parsed, reading, samples
 from tests.streams.kafka_world import records, until, world
 
@@ -156,7 +158,9 @@ def test_rounds_go_on_whatever_a_target_does(
     async def rounds(url: str) -> None:
         settings = ScrapeSettings(targets=(f"shop={url}", "http://127.0.0.1:9"), interval_s=0.05)
         stop = asyncio.Event()
-        work = asyncio.ensure_future(scrape(settings, kafka, stop, ours))
+        work = asyncio.ensure_future(
+            scrape(settings, kafka, stop, ours, bridge=BridgeSettings(), intake=IntakeSettings())
+        )
         instance = url.removeprefix("http://")
         for wanted, answer in (("up", 200), ("down", 500), ("up", 200)):
             status.append(answer)
@@ -186,4 +190,7 @@ def test_rounds_go_on_whatever_a_target_does(
 
 def test_nothing_to_scrape_is_said_at_once() -> None:
     with pytest.raises(Rejected, match="name a target"):
-        scrape(ScrapeSettings(), KafkaSettings(), asyncio.Event())
+        scrape(
+            ScrapeSettings(), KafkaSettings(), asyncio.Event(),
+            bridge=BridgeSettings(), intake=IntakeSettings(),
+        )  # fmt: skip

@@ -22,7 +22,7 @@ SOON_S = 30.0
 def test_a_port_that_is_taken_is_said_with_what_to_do() -> None:
     with listening("127.0.0.1", 0) as link:
         port = link.getsockname()[1]
-        assert url(link) == f"http://127.0.0.1:{port}/api/v1/write"
+        assert url(link) == f"http://127.0.0.1:{port}"
         with pytest.raises(Unavailable, match=f"cannot listen on 127.0.0.1:{port} .*--port"):
             listening("127.0.0.1", port)
 
@@ -52,8 +52,10 @@ def test_the_bridge_takes_requests_until_it_is_told_to_stop(
             if line.startswith("ready: bridge at "):
                 break
         where = said[-1].split()[-1]
+        for path in ("/ingest", "/ingest/alertmanager", "/v1/metrics", "/v1/logs", "/api/v1/write"):
+            assert [line for line in said if line.startswith(f"{where}{path} ")]
         with pytest.raises(urllib.error.HTTPError, match="415"):
-            urllib.request.urlopen(where, data=b"{}", timeout=SOON_S)  # noqa: S310 - our own
+            urllib.request.urlopen(f"{where}/ingest", data=b"{}", timeout=SOON_S)  # noqa: S310 - our own
         process.send_signal(number)
         _, rest = process.communicate(timeout=SOON_S)
         assert process.returncode == 0

@@ -1,0 +1,150 @@
+"""From a body to a record: checked as intake will check it, then given to Kafka as it is.
+
+The formats, their limits and the services that topics stand for are intake's own, so that
+whoever sends is told at once what the dead letters would say. Of a body with good and bad
+elements the whole is kept: intake makes frames of the one and dead letters of the other.
+What is told as accepted, Kafka has confirmed.
+"""
+
+import logging
+import re
+import time
+from typing import NamedTuple
+
+import numpy as np
+from prometheus_client import CollectorRegistry
+
+from schemas.errors import Rejected, Unavailable
+from schemas.topics import Topic
+from streams.bridge.endpoint import Content, Result, Route, in_one_line
+from streams.bridge.metrics import BridgeMetrics
+from streams.bridge.refusal import AWAY, RefusedRequest, later
+from streams.bridge.relay import Relay
+from streams.bridge.settings import BridgeSettings
+from streams.connection import KafkaSettings
+from streams.formats import FORMATS
+from streams.formats.columns import Batch, Parsed, Reading, Reject
+from streams.formats.series import SeriesIndex
+from streams.intake.settings import IntakeSettings
+
+log = logging.getLogger(__name__)
+TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C traceparent
+
+
+class Origin(NamedTuple):
+    """Where a body comes from."""
+
+    host: str  # keeps one sender's records in order
+    tenant: str = ""  # that its token stands for
+    trace: str = ""  # the traceparent that it came with
+
+
+class Bridge:
+    """Bodies to records."""
+
+    def __init__(
+        self,
+        settings: BridgeSettings,
+        kafka: KafkaSettings,
+        intake: IntakeSettings,
+        registry: CollectorRegistry,
+    ) -> None:
+        self._kafka, self._services = kafka, intake.services
+        self._reading = Reading(intake.limits, SeriesIndex(intake.limits))
+        self.metrics = BridgeMetrics(registry)
+        self.registry = registry
+        self.relay = Relay(
+            kafka,
+            acknowledge_s=settings.acknowledge_s,
+            queue_kib=settings.queue_kib,
+            largest=intake.limits.record_bytes,
+        )
+
+    async def accept(
+        self,
+        content: Content,
+        body: bytes,
+        *,
+        origin: Origin,
+        route: Route,
+        nothing_is_fine: bool = False,
+    ) -> Result:
+        """Check a body and give it to Kafka; returns when Kafka has it.
+
+        Raises RefusedRequest when nothing was kept.
+        """
+        parsed, topic = self._checked(content.format, body, route)
+        rejects = parsed.rejects
+        result = _counted(parsed)
+        if rejects and not result.accepted:
+            if nothing_is_fine and _empty(rejects):
+                return Result(0, 0, {}, 0, ())
+            reason = in_one_line(parsed.faults, result.refused)
+            raise RefusedRequest(
+                400, rejects[0].rule, reason, faults=parsed.faults, refused=result.refused
+            )
+        await self._give(topic, body, origin, _headers(content, origin))
+        self.metrics.handed(result)
+        return result
+
+    def _checked(self, name: str, body: bytes, route: Route) -> tuple[Parsed, Topic]:
+        """The body as intake will read it, and the raw topic for it. Raises RefusedRequest."""
+        parsed = self._parsed(name, body, route.topic)
+        samples, lines = len(parsed.samples.code), len(parsed.lines.service)
+        if lines and not route.lines:
+            raise RefusedRequest(400, "wrong-address", "log records go to /v1/logs")
+        if samples and not route.samples:
+            raise RefusedRequest(400, "wrong-address", "metrics go to /v1/metrics")
+        if samples or not lines or route.lines_alone is None:
+            return parsed, route.topic
+        if self._service(route.lines_alone) != self._service(route.topic):
+            parsed = self._parsed(name, body, route.lines_alone)
+        return parsed, route.lines_alone
+
+    def _parsed(self, name: str, body: bytes, topic: Topic) -> Parsed:
+        now = np.array([time.time_ns() // 1_000_000], np.int64)
+        series = self._reading.series
+        series.sweep(int(now[0]))
+        try:
+            return FORMATS[name](Batch([body], now, now, self._service(topic)), self._reading)
+        except Exception as error:
+            log.exception("a fault in the format %s; its request is refused", name)
+            reason = f"a fault of ours in the format {name}; our log says more"
+            raise RefusedRequest(400, "parser-failed", reason) from error
+        finally:
+            series.totals.ended(committed=False)  # increments are intake's to sum up
+
+    def _service(self, topic: Topic) -> str:
+        return self._services.get(topic.name, "")
+
+    async def _give(
+        self, topic: Topic, body: bytes, origin: Origin, headers: dict[str, str]
+    ) -> None:
+        try:
+            await self.relay.send(
+                self._kafka.topic(topic), body, key=origin.host.encode(), headers=headers
+            )
+        except Unavailable as error:
+            raise later(AWAY, "kafka-away", str(error)) from error
+        except Rejected as error:
+            raise RefusedRequest(413, "too-large", str(error)) from error
+
+
+def _headers(content: Content, origin: Origin) -> dict[str, str]:
+    """A record's headers: what it is for intake, and whose it is."""
+    headers = {"sentinel-format": content.format, "content-type": content.media}
+    if origin.tenant:
+        headers["tenant"] = origin.tenant
+    if TRACE.fullmatch(origin.trace):
+        headers["traceparent"] = origin.trace
+    return headers
+
+
+def _counted(parsed: Parsed) -> Result:
+    refused = sum(reject.elements for reject in parsed.rejects)
+    samples, lines = len(parsed.samples.code), len(parsed.lines.service)
+    return Result(samples, lines, parsed.skips, refused, parsed.faults)
+
+
+def _empty(rejects: list[Reject]) -> bool:
+    return all(reject.rule == "empty" and reject.elements == 1 for reject in rejects)
