@@ -5,7 +5,8 @@
 
 The program becomes the label `app`, structured data become labels. A line that begins no
 message goes on with the one before it. Times without a year are in the year that puts them
-nearest to their record's arrival, so that the turn of the year costs nothing.
+nearest to their record's arrival, so that the turn of the year costs nothing; an hour that the
+clocks show twice in autumn is the one nearest to it, too.
 
 Source: RFC 5424, RFC 3164.
 """
@@ -152,7 +153,7 @@ def _yearless(given: str, near: int, zone: str) -> int:
             local = datetime.strptime(f"{year} {given}", "%Y %b %d %H:%M:%S")  # noqa: DTZ007 - below
         except ValueError:  # 29 February, in another year
             continue
-        found.append(local.replace(tzinfo=_zone(zone)))
+        found += [local.replace(tzinfo=_zone(zone), fold=fold) for fold in (0, 1)]
     if not found:
         raise ValueError("no such day")
     nearest = min(found, key=lambda at: abs(at - now))

@@ -1,0 +1,27 @@
+"""Times that leave something out: the year, or which of two hours it is."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from streams.formats.syslog import moment
+
+
+def at(given: str) -> int:
+    return round(datetime.fromisoformat(given).replace(tzinfo=UTC).timestamp() * 1000)
+
+
+@pytest.mark.parametrize(
+    ("given", "arrived", "means"),
+    [
+        ("Dec 31 23:59:58", "2026-01-01T00:00:10", "2025-12-31T22:59:58"),
+        ("Jan  1 01:00:03", "2025-12-31T23:59:58", "2026-01-01T00:00:03"),
+        ("Oct 25 02:30:00", "2026-10-25T00:30:01", "2026-10-25T00:30:00"),  # the first time
+        ("Oct 25 02:30:00", "2026-10-25T01:30:01", "2026-10-25T01:30:00"),  # an hour later
+        ("Mar 29 01:59:59", "2026-03-29T01:00:00", "2026-03-29T00:59:59"),
+        ("Mar 29 03:00:00", "2026-03-29T01:00:01", "2026-03-29T01:00:00"),
+        ("Feb 29 12:00:00", "2024-02-29T11:00:00", "2024-02-29T11:00:00"),
+    ],
+)
+def test_it_is_the_moment_nearest_to_the_arrival(given: str, arrived: str, means: str) -> None:
+    assert moment(given, at(arrived), "Europe/Berlin") == at(means)
