@@ -12,7 +12,7 @@ from agents.logs.shapes import is_name, shaped
 from agents.logs.tokens import DELIMITERS, MASK, is_value
 from schemas.masking import bare
 
-TOKENS = 64  # that count; lines that differ later alone are one template
+TOKENS = 48  # that count; lines that differ later alone are one template
 PIECES = 3 * TOKENS  # that are looked at, before runs are one
 BEGINNING = 2 * PIECES  # characters that mostly hold so many, where there are many
 CLOSING = {"(": ")", "[": "]", "{": "}", '"': '"', "'": "'"}

@@ -71,6 +71,12 @@ def test_no_line_can_forge_a_mark() -> None:
     assert "+" in found
 
 
+@pytest.mark.parametrize("id_of", ["ab" * 7, "ab" * 9 + "c", "ab" * 12, "a1" * 40])
+def test_where_a_long_line_is_cut_makes_no_word_of_a_half(id_of: str) -> None:
+    """Values of any width push the cut to and fro; the list after them stays one value."""
+    assert tokens("read " + f"{id_of} " * 100 + "!") == tokens("read " + "abababab " * 100 + "!")
+
+
 def test_every_line_gives_bounded_tokens_each_with_its_gap() -> None:
     """Whatever the line: random punctuation, nesting, no blanks, a megabyte."""
     draw = random.Random(1)
