@@ -27,7 +27,7 @@ BATCH = 500
 def run(say: Callable[[str], None]) -> dict[str, Any]:
     """Lines a second, templates, and bytes of memory."""
     warm_up()
-    usual = list(_usual(random.Random(1), LINES))
+    usual = list(lines_of_statements(random.Random(1), LINES))
     miner = Miner()
     results: dict[str, Any] = {"logs_cold_per_s": _rate(miner, usual[: LINES // 10])}
     _rate(miner, usual)
@@ -97,7 +97,7 @@ def _said(results: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value:,.0f}" for name, value in results.items())
 
 
-def _usual(draw: random.Random, number: int) -> Iterator[str]:
+def lines_of_statements(draw: random.Random, number: int) -> Iterator[str]:
     """Lines of 400 statements of 4 to 14 words, with numbers, addresses, paths and ids."""
     words = [_word(draw) for _ in range(600)]
     values = ("{n}", "{n}ms", "10.0.{n}.{n}", "/var/{n}/x.log", "id={n}", "[{n}]", "{n}:{n}")

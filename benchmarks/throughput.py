@@ -19,7 +19,7 @@ import orjson
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from benchmarks.load import Fleet, fill
-from benchmarks.workers import Workers, cpu_seconds
+from benchmarks.workers import Workers, cpu_seconds, resident_mib
 from schemas.avro import decode
 from schemas.topics import ANOMALIES, CATALOGUE, RAW_METRICS, SAMPLES
 from streams import topics
@@ -134,12 +134,6 @@ def first_frame_ms(kafka: KafkaSettings) -> int:
             times.append(message.timestamp()[1])
     consumer.close()
     return int(min(times))
-
-
-def resident_mib(pid: int) -> float:
-    """Resident memory of a process, MiB."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def one_event_a_message(peer: str, kafka: KafkaSettings) -> float:

@@ -17,13 +17,17 @@ READY_S = 60.0
 class Workers:
     """Named groups of stages, each `sentinel worker STAGE...` in a process of its own."""
 
-    def __init__(self, kafka: KafkaSettings, groups: dict[str, list[str]]) -> None:
+    def __init__(self, kafka: KafkaSettings, groups: dict[str, list[str]], **settings: str) -> None:
+        """Of these groups; `settings` are of the environment, `INTAKE__START="latest"`."""
         self._folder = Path(tempfile.mkdtemp(prefix="sentinel-bench-"))
         self._groups = groups
         self._environment = {
             **os.environ,
             "SENTINEL_KAFKA__BROKERS": kafka.brokers,
+            "SENTINEL_KAFKA__TOPIC_PREFIX": kafka.topic_prefix,
+            "SENTINEL_KAFKA__PREFIX": kafka.prefix,
             "SENTINEL_DATABASE__URL": f"sqlite:///{self._folder}/bench.db",
+            **{f"SENTINEL_{name}": value for name, value in settings.items()},
         }
         self._children: dict[str, Child] = {}
 
@@ -57,6 +61,12 @@ class Workers:
         """Process ids by name."""
         return {name: child.pid for name, child in self._children.items()}
 
+    def check(self) -> None:
+        """Raise RuntimeError when one has ended."""
+        for name, child in self._children.items():
+            if not child.running:
+                raise RuntimeError(f"{name} ended: {child.log_tail(3)}")
+
     def wait_ready(self) -> None:
         """Until all have joined their groups."""
         end = time.monotonic() + READY_S
@@ -71,3 +81,9 @@ def cpu_seconds(pid: int) -> float:
     """User and system time of a process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_mib(pid: int) -> float:
+    """Resident memory of a process, MiB."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
