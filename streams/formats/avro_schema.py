@@ -14,7 +14,7 @@ import msgspec
 from fastavro import parse_schema, schemaless_reader
 from fastavro.schema import SchemaParseException, UnknownType
 
-from streams.formats.limits import Refused
+from streams.formats.limits import Refused, quoted
 
 NAMED = {"record", "error", "enum", "fixed"}
 BROKEN = (
@@ -35,7 +35,7 @@ class Schema(NamedTuple):
         except UnicodeDecodeError as error:
             raise Refused("bad-utf8", f"not UTF-8: {error.reason}") from error
         except BROKEN as error:
-            raise Refused("bad-avro", f"not what its schema says: {error!r:.100}") from error
+            raise Refused("bad-avro", f"not what its schema says: {quoted(error, 100)}") from error
         if rest := len(body) - source.tell():
             raise Refused("bad-avro", f"{rest} bytes behind the record")
         return record
@@ -71,7 +71,7 @@ def compiled(text: str, named: Mapping[str, Any] | None = None) -> Schema:
         _smallest(raw, sizes, ())
         return Schema(parse_schema(raw, named_schemas=found))
     except (SchemaParseException, UnknownType, *BROKEN) as error:
-        raise Refused("bad-schema", f"not an Avro schema: {error!r:.100}") from error
+        raise Refused("bad-schema", f"not an Avro schema: {quoted(error, 100)}") from error
     except RecursionError as error:
         raise Refused("bad-schema", "a schema nested too deeply") from error
 
@@ -94,7 +94,7 @@ def _smallest(schema: Any, sizes: dict[str, int], inside: tuple[str, ...]) -> in
         case str():
             short = schema.rpartition(".")[2]
             if short in inside:
-                raise Refused("bad-schema", f"{schema!r:.60} contains itself")
+                raise Refused("bad-schema", f"{quoted(schema)} contains itself")
             return 0 if schema == "null" else sizes.get(short, 1)
         case list():
             for one in schema:
@@ -111,7 +111,7 @@ def _smallest(schema: Any, sizes: dict[str, int], inside: tuple[str, ...]) -> in
             return _defined(schema, name.rpartition(".")[2], sizes, inside)
         case {"type": inner}:
             return _smallest(inner, sizes, inside)
-    raise Refused("bad-schema", f"{schema!r:.60} is no type")
+    raise Refused("bad-schema", f"{quoted(schema)} is no type")
 
 
 def _defined(

@@ -12,7 +12,7 @@ from typing import Any
 
 from streams.formats.columns import Batch, Parsed, Reading
 from streams.formats.document import OBJECTS, at_path, leaves, read_documents, text_of
-from streams.formats.limits import Refused
+from streams.formats.limits import Refused, quoted
 from streams.formats.log_document import Shape, encode, line, origin
 from streams.formats.record import Record
 
@@ -59,7 +59,7 @@ def _numbers_and_texts(event: Any) -> Iterator[tuple[str, Any]]:
     module = text_of(at_path(event, "event.module")) or dataset.partition(".")[0]
     own = event.get(module) if module else None
     if not isinstance(own, dict):
-        raise Refused("not-an-event", f"no object of its module {module!r:.60}")
+        raise Refused("not-an-event", f"no object of its module {quoted(module)}")
     for name, value in leaves(own, module):
         if isinstance(value, str | int | float) and not isinstance(value, bool):
             yield name, value

@@ -11,7 +11,7 @@ import re
 
 from streams.formats.collectd import labels, metric, sources
 from streams.formats.columns import Batch, Parsed, Reading
-from streams.formats.limits import Refused
+from streams.formats.limits import Refused, quoted
 from streams.formats.record import Record, read_each
 from streams.formats.verdict import instant, number
 
@@ -28,7 +28,7 @@ def parse(batch: Batch, reading: Reading) -> Parsed:
 def _line(record: Record, line: str) -> None:
     words = [quoted or plain for quoted, plain in WORD.findall(line)]
     if len(words) < 3 or words[0].upper() != "PUTVAL":  # noqa: PLR2004 - command, name, values
-        raise Refused("bad-line", f"{line!r:.60} is no PUTVAL")
+        raise Refused("bad-line", f"{quoted(line)} is no PUTVAL")
     host, plugin, kind = _identifier(words[1])
     lists = [word for word in words[2:] if "=" not in word]  # the others are options
     if not lists:
@@ -39,7 +39,7 @@ def _line(record: Record, line: str) -> None:
     for given in lists:
         time, *values = given.split(":")
         if not values:
-            raise Refused("bad-line", f"{given!r:.60}: a time without values")
+            raise Refused("bad-line", f"{quoted(given)}: a time without values")
         at = record.arrived if time == "N" else instant(time)
         for source, value in zip(sources(kind, len(values)), values, strict=True):
             if value == "U":  # undefined
@@ -52,5 +52,5 @@ def _line(record: Record, line: str) -> None:
 def _identifier(given: str) -> tuple[str, str, str]:
     parts = given.split("/")
     if len(parts) != 3 or not all(parts):  # noqa: PLR2004 - host, plugin, type
-        raise Refused("bad-line", f"{given!r:.60} is not host/plugin/type")
+        raise Refused("bad-line", f"{quoted(given)} is not host/plugin/type")
     return parts[0], parts[1], parts[2]

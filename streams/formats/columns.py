@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from schemas.masking import masked
 from streams.formats.avro_schema import NoSchemas, Schemas
 from streams.formats.limits import Limits
 from streams.formats.series import SeriesIndex
@@ -131,9 +132,12 @@ class Rows:
     def refuse(self, origin: int, rule: str, reason: str) -> None:
         """Note an element that will never work."""
         element, index = divmod(origin, ELEMENT)
+        told = len(self.faults) < TOLD
+        if told or (index, rule) not in self.refused:
+            reason = masked(reason)  # it may quote what was given
         said = f"element {element - 1}: {reason}" if element else reason
         self.refused.setdefault((index, rule), [said, 0])[1] += 1
-        if len(self.faults) < TOLD:
+        if told:
             self.faults.append(Fault(index, element - 1, rule, reason))
 
     def add_line(
@@ -280,6 +284,7 @@ def nothing() -> SampleColumns:
 
 def refused(records: int, rule: str, reason: str) -> Parsed:
     """A batch of `records` of which nothing can be read."""
+    reason = masked(reason)
     rejects = [Reject(i, rule, reason) for i in range(records)]
     return Parsed(nothing(), LineColumns([], np.zeros(0, np.int64), [], [], []), rejects, Counter())
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from streams.formats.columns import Batch, Parsed, Reading
-from streams.formats.limits import Refused
+from streams.formats.limits import Refused, quoted
 from streams.formats.record import Record, read_each
 from streams.formats.severity import stated
 
@@ -39,7 +39,7 @@ def _whole(lines: Iterable[Any]) -> Iterator[Any]:
             yield (
                 line
                 if isinstance(line, Exception)
-                else Refused("bad-line", f"{line!r:.60} is no line of a container's log")
+                else Refused("bad-line", f"{quoted(line)} is no line of a container's log")
             )
             continue
         time, stream, flag, text = found.groups()

@@ -14,7 +14,7 @@ Source: Debezium, "Change event values"; kafka-connect JsonConverter.
 import msgspec
 
 from streams.formats.columns import Batch, Parsed, Parser, Reading
-from streams.formats.limits import Refused
+from streams.formats.limits import Refused, quoted
 from streams.formats.wrapped import read_inside, timed
 
 NONE = msgspec.Raw(b"")
@@ -44,5 +44,5 @@ def _row(raw: bytes, _: Reading) -> list[bytes]:
         return []
     row = bytes(change.after)
     if change.op not in TAKEN or not row.startswith(b"{"):
-        raise Refused("bad-field", f"op {change.op!r:.20} with no row after it")
+        raise Refused("bad-field", f"op {quoted(change.op, 20)} with no row after it")
     return [timed(row, change.ts_ms) if change.ts_ms is not None else row]

@@ -9,7 +9,7 @@ Source: Graphite documentation, "Feeding in your data"; carbon, "Metric tags".
 """
 
 from streams.formats.columns import Batch, Parsed, Reading
-from streams.formats.limits import Refused
+from streams.formats.limits import Refused, quoted
 from streams.formats.record import Record, read_each
 from streams.formats.verdict import instant, number
 
@@ -37,6 +37,6 @@ def _tags(path: str) -> dict[str, str]:
     for pair in path.split(";")[1:]:
         name, equals, value = pair.partition("=")
         if not (name and equals and value) or name in tags:
-            raise Refused("bad-line", f"{pair!r:.60} is no tag, or there twice")
+            raise Refused("bad-line", f"{quoted(pair)} is no tag, or there twice")
         tags[name] = value
     return tags

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 
 from streams.formats.columns import Batch, Parsed, Reading
-from streams.formats.limits import Refused
+from streams.formats.limits import Refused, quoted
 from streams.formats.record import Record, read_each
 from streams.formats.times import CLOCKS, Clock
 from streams.formats.verdict import number
@@ -47,7 +47,7 @@ def _line(record: Record, line: str, clock: Clock) -> None:
     for pair in parts[1].split(",") if plain else _split(parts[1], ","):
         field, equals, given = pair.partition("=") if plain else _halves(pair)
         if not (field and equals and given):
-            raise Refused("bad-line", f"{pair!r:.60} is no field")
+            raise Refused("bad-line", f"{quoted(pair)} is no field")
         value = _value(given)
         if value is None:
             record.skip("text-field")
@@ -63,7 +63,7 @@ def _metric(head: str, field: str) -> str:
 
 def _time(given: str) -> int:
     if not (given.removeprefix("-").isdecimal() and given.isascii()):
-        raise Refused("bad-time", f"{given!r:.60} is no time")
+        raise Refused("bad-time", f"{quoted(given)} is no time")
     return int(given[:40])  # longer is as absurd as that
 
 
@@ -84,7 +84,7 @@ def _tags(head: str) -> dict[str, str]:
     for pair in list(_split(head, ","))[1:]:
         name, equals, value = _halves(pair)
         if not (name and equals and value) or _unescaped(name) in tags:
-            raise Refused("bad-line", f"{pair!r:.60} is no tag, or there twice")
+            raise Refused("bad-line", f"{quoted(pair)} is no tag, or there twice")
         tags[_unescaped(name)] = _unescaped(value)
     return tags
 

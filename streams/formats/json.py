@@ -22,7 +22,7 @@ from msgspec import UNSET, Raw
 from streams.formats.columns import ELEMENT, Batch, Parsed, Reading, Rows, Scanned, settled
 from streams.formats.document import Documents
 from streams.formats.known import KnownRecords
-from streams.formats.limits import Refused
+from streams.formats.limits import Refused, quoted
 from streams.formats.series import origin_of
 from streams.formats.severity import severity
 from streams.formats.times import epoch_ms
@@ -179,7 +179,8 @@ class Parse:
         found = origins.get(known)
         if found is None:
             given = texts(event.labels)
-            found = origins[known] = origin_of(given, limits, self.batch.service, named)
+            show = self.reading.series.show
+            found = origins[known] = origin_of(given, limits, self.batch.service, named, show)
         service, labels = found
         level = event.severity if event.severity is not None else event.level
         self.rows.add_line(origin, service, moment(event), severity(level), text, labels)
@@ -210,7 +211,7 @@ class Parse:
                     result[i] = float(given)
             except (TypeError, ValueError):
                 if at[i] >= 0:
-                    said = "missing" if given is UNSET else f"{given!r:.60} is no number"
+                    said = "missing" if given is UNSET else f"{quoted(given)} is no number"
                     rows.refuse(rows.origin[i], "bad-value", said)
                     at[i] = -1
         return result

@@ -8,8 +8,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from schemas.errors import Rejected
+from schemas.masking import masked
 
 MIB = 1024 * 1024
+QUOTABLE = 1024  # characters of what is quoted, masked before they are cut to fewer
 
 
 class Refused(Rejected):
@@ -18,6 +20,15 @@ class Refused(Rejected):
     def __init__(self, rule: str, reason: str) -> None:
         super().__init__(reason)
         self.rule = rule
+
+
+def quoted(given: object, most: int = 60) -> str:
+    """What a reason shows of what was given: masked, then cut to `most` characters.
+
+    >>> quoted("ann@example.com said so")
+    "'<email> said so'"
+    """
+    return masked(repr(given)[:QUOTABLE])[:most]
 
 
 class Limits(BaseModel):

@@ -10,7 +10,7 @@ Source: Prometheus, "Exposition formats"; OpenMetrics 1.0.
 import re
 
 from streams.formats.columns import Batch, Parsed, Reading
-from streams.formats.limits import Refused
+from streams.formats.limits import Refused, quoted
 from streams.formats.record import Record, read_each
 from streams.formats.verdict import instant, number
 
@@ -44,7 +44,7 @@ def _says(line: str) -> bool:
 def _line(record: Record, line: str) -> None:
     found = SAMPLE.fullmatch(line.strip())
     if not found:
-        raise Refused("bad-line", f"{line!r:.60} is no sample")
+        raise Refused("bad-line", f"{quoted(line)} is no sample")
     head, value, time, exemplar = found.groups()
     at = record.arrived if time is None else instant(time)
     name = head.partition("{")[0] or _series(head)[0]
@@ -62,14 +62,14 @@ def _series(head: str) -> tuple[str, dict[str, str]]:
     while at < len(inside):
         pair = PAIR.match(inside, at)
         if not pair:
-            raise Refused("bad-label", f"{inside[at:]!r:.60} is no label")
+            raise Refused("bad-label", f"{quoted(inside[at:])} is no label")
         key = _unquoted(pair[1])
         if pair[2] is None:  # a name that needs quotes stands among the labels
             if name:
-                raise Refused("bad-label", f"label {key!r:.60} has no value")
+                raise Refused("bad-label", f"label {quoted(key)} has no value")
             name = key
         elif key in labels:
-            raise Refused("bad-label", f"label {key!r:.60} is there twice")
+            raise Refused("bad-label", f"label {quoted(key)} is there twice")
         else:
             labels[key] = _unquoted(pair[2])
         at = pair.end()

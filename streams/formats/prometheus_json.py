@@ -12,7 +12,7 @@ import msgspec
 
 from streams.formats.columns import Batch, Parsed, Reading
 from streams.formats.document import Documents, read_documents
-from streams.formats.limits import Refused
+from streams.formats.limits import Refused, quoted
 from streams.formats.record import Record
 from streams.formats.verdict import number
 
@@ -49,5 +49,5 @@ def _sample(record: Record, given: _Sample) -> None:
 def named(name: str, labels: dict[str, str]) -> dict[str, str]:
     """The labels without the metric's name, which must be the same there. Raises Refused."""
     if labels.pop(METRIC, name) != name:
-        raise Refused("bad-metric", f"two names: {name!r:.60} and another as {METRIC}")
+        raise Refused("bad-metric", f"two names: {quoted(name)} and another as {METRIC}")
     return labels

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streams.formats.columns import ELEMENT, Batch, Parsed, Reading, Rows, Scanned, settled
-from streams.formats.limits import Limits, Refused
+from streams.formats.limits import Limits, Refused, quoted
 from streams.formats.series import origin_of
 from streams.formats.times import ColumnReader, epoch_ms
 from streams.formats.verdict import FAULTS, too_long, too_many, verdict
@@ -117,7 +117,8 @@ class Record:
         found = self.reading.series.origins.get(known)
         if found is None:
             given = labels() if callable(labels) else labels
-            found = origin_of(given, self.limits, self.batch.service)
+            show = self.reading.series.show
+            found = origin_of(given, self.limits, self.batch.service, show=show)
             self.reading.series.origins[known] = found
         service, canonical_labels = found
         self.rows.add_line(self.origin, service, at, severity, text, canonical_labels)
@@ -169,7 +170,7 @@ class Record:
 def _time(given: Any) -> None:
     """Raise Refused for what a column of times cannot even hold."""
     if type(given) not in {int, float, str}:
-        said = "time missing" if given is None else f"time {given!r:.60}"
+        said = "time missing" if given is None else f"time {quoted(given)}"
         raise Refused("bad-time", said)
 
 

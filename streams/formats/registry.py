@@ -15,7 +15,7 @@ import msgspec
 
 from schemas.errors import Denied, Unavailable
 from streams.formats.avro_schema import Schema, compiled, schema_json
-from streams.formats.limits import MIB, Refused
+from streams.formats.limits import MIB, Refused, quoted
 from streams.formats.registry_settings import RegistrySettings
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class Registry:
     def _compiled(self, number: int, answer: dict[str, Any]) -> Schema | Refused:
         kind = answer.get("schemaType", "AVRO")
         if kind != "AVRO":
-            return Refused("bad-schema", f"schema {number} is {kind!r:.20}, not Avro")
+            return Refused("bad-schema", f"schema {number} is {quoted(kind, 20)}, not Avro")
         try:
             named: dict[str, Any] = {}
             self._referred(answer, named)
@@ -95,7 +95,7 @@ class Registry:
             subject = quote(str(reference["subject"]), safe="")
             found = self._get(f"/subjects/{subject}/versions/{int(reference['version'])}")
             if found is None:
-                raise Refused("bad-schema", f"refers to {name!r:.60}, which is not there")
+                raise Refused("bad-schema", f"refers to {quoted(name)}, which is not there")
             self._referred(found, named)
             named[name] = schema_json(str(found.get("schema")))
 

@@ -19,12 +19,19 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.frames import canonical
-from streams.formats.limits import Limits, Refused
+from streams.formats.limits import Limits, Refused, quoted
 from streams.formats.totals import Totals
 
 INVALID = re.compile(r"[^a-zA-Z0-9_.:]")  # what a frame's label notation cannot carry
 ORIGINS = 50_000  # of log lines, remembered
+METRIC = "__name__"  # the label that a metric's name is, where it is looked at as one
 SPELLINGS = 4  # keys that one series may have on average before all are forgotten
+Show = Callable[[str, str], str]  # a label's name and value -> the value to be seen, or empty
+
+
+def as_given(_name: str, value: str) -> str:
+    """Every label as it came."""
+    return value
 
 
 @lru_cache(maxsize=10_000)
@@ -38,8 +45,8 @@ def named(name: str) -> str:
     return name if name[:1].isalpha() or name[:1] == "_" else f"_{name}"
 
 
-def checked(labels: Mapping[str, str], limits: Limits) -> dict[str, str]:
-    """The labels with names as frames write them, empty ones left out.
+def checked(labels: Mapping[str, str], limits: Limits, show: Show = as_given) -> dict[str, str]:
+    """The labels with names as frames write them and values as `show` wants, empty ones left out.
 
     Raises Refused for too many, too long or two that become one.
     """
@@ -54,11 +61,14 @@ def checked(labels: Mapping[str, str], limits: Limits) -> dict[str, str]:
         if len(value) * 4 > limits.label_value_bytes:
             size = len(value.encode())
             if size > limits.label_value_bytes:
-                raise Refused("label-too-long", f"label {name!r} has {size} bytes")
+                raise Refused("label-too-long", f"label {quoted(name)} has {size} bytes")
+        shown = show(name, value)
+        if not shown:
+            continue
         key = named(name)
         if key in clean:
-            raise Refused("bad-label", f"two labels are both {key!r}")
-        clean[key] = value
+            raise Refused("bad-label", f"two labels are both {quoted(key)}")
+        clean[key] = shown
     return clean
 
 
@@ -72,14 +82,18 @@ def service_of(labels: Mapping[str, str], limits: Limits, otherwise: str) -> str
 
 
 def origin_of(
-    labels: Mapping[str, str], limits: Limits, otherwise: str, named: str = ""
+    labels: Mapping[str, str],
+    limits: Limits,
+    otherwise: str,
+    named: str = "",
+    show: Show = as_given,
 ) -> tuple[str, str]:
     """A log line's service, and its other labels as canonical string. Raises Refused.
 
     The service is `named`, or else what the labels name, or else `otherwise`.
     """
-    clean = checked(labels, limits)
-    service = named or service_of(clean, limits, otherwise)
+    clean = checked(labels, limits, show)
+    service = show("service", named) if named else service_of(clean, limits, otherwise)
     if len(service.encode()) > limits.label_value_bytes:
         raise Refused("label-too-long", "the service's name is too long")
     clean.pop("service", None)
@@ -110,10 +124,13 @@ K = TypeVar("K", bound=Known)
 
 
 class SeriesIndex:
-    """Numbers for series, and the way back to their names and services."""
+    """Numbers for series, and the way back to their names and services.
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    `show` says what is to be seen of labels, and of a metric's name as of the label METRIC.
+    """
+
+    def __init__(self, limits: Limits, show: Show = as_given) -> None:
+        self._limits, self.show = limits, show
         self.codes: dict[Hashable, int] = {}  # whatever a format looks up -> number
         self._known: dict[Hashable, Known] = {}
         self.origins = Recent(ORIGINS)  # of log lines: service and canonical labels
@@ -150,11 +167,11 @@ class SeriesIndex:
         limits = self._limits
         if not metric or len(metric.encode()) > limits.label_name_bytes:
             raise Refused("bad-metric", f"the metric's name has {len(metric.encode())} bytes")
-        clean = checked(labels, limits)
+        clean = checked(labels, limits, self.show)
         clean["service"] = service_of(clean, limits, service)
         if len(clean["service"].encode()) > limits.label_value_bytes:
             raise Refused("label-too-long", "the service's name is too long")
-        name = canonical(named(metric), clean)
+        name = canonical(named(self.show(METRIC, metric)), clean)
         code = self._by_name.get(name)
         if code is None:
             code = self._new(name, clean["service"], now)

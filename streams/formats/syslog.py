@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from streams.formats.columns import Batch, Parsed, Reading
-from streams.formats.limits import Refused
+from streams.formats.limits import Refused, quoted
 from streams.formats.record import Record, read_each
 from streams.formats.severity import stated
 from streams.formats.times import one
@@ -80,7 +80,7 @@ def messages(lines: Iterable[Any], begins: re.Pattern[str]) -> Iterator[Any]:
 def _message(record: Record, line: str) -> None:
     found = PRIORITY.match(line)
     if not found or int(found[1]) > MOST_PRIORITY:
-        raise Refused("bad-line", f"{line!r:.40} does not begin with a priority")
+        raise Refused("bad-line", f"{quoted(line, 40)} does not begin with a priority")
     facility, level = divmod(int(found[1]), 8)
     rest = line[found.end() :]
     read = _new if rest.startswith("1 ") else plain
@@ -125,7 +125,7 @@ def plain(rest: str, record: Record) -> Message:
     """Time, host, tag and text, as RFC 3164 and most files have them. Raises Refused."""
     found = STAMP.match(rest)
     if not found:
-        raise Refused("bad-line", f"{rest!r:.40} does not begin with time and host")
+        raise Refused("bad-line", f"{quoted(rest, 40)} does not begin with time and host")
     at = moment(found[1], record.arrived, record.limits.zone)
     text = rest[found.end() :]
     labels = [("host", found[2])]
@@ -138,11 +138,11 @@ def plain(rest: str, record: Record) -> Message:
 def moment(given: Any, near: int, zone: str) -> int:
     """A time with or without year and zone as epoch ms; `near` is epoch ms. Raises Refused."""
     if not isinstance(given, str):
-        raise Refused("bad-time", "time missing" if given is None else f"time {given!r:.60}")
+        raise Refused("bad-time", "time missing" if given is None else f"time {quoted(given)}")
     try:
         return _yearless(given, near, zone) if OLD_DATE.fullmatch(given) else one(given)
     except (ValueError, OverflowError) as error:
-        raise Refused("bad-time", f"time {given!r:.60}: {error}") from error
+        raise Refused("bad-time", f"time {quoted(given)}: {error}") from error
 
 
 def _yearless(given: str, near: int, zone: str) -> int:

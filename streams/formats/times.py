@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from streams.formats.epoch import LATEST, MICROS, MILLIS, SECONDS, UNITS
+from streams.formats.limits import quoted
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ColumnReader = Callable[[Sequence[Any], Callable[[int, str], None]], npt.NDArray[np.int64]]
@@ -62,7 +63,7 @@ def _one_by_one(column: Sequence[Any], refuse: Callable[[int, str], None]) -> np
         try:
             result[i] = one(given)
         except (ValueError, OverflowError, TypeError) as error:
-            refuse(i, f"time {given!r:.60}: {error}")
+            refuse(i, f"time {quoted(given)}: {error}")
     return result
 
 
@@ -116,7 +117,7 @@ def in_unit(unit: str) -> ColumnReader:
             try:
                 result[i] = _in(given, scale)
             except (ValueError, OverflowError, TypeError) as error:
-                refuse(i, f"time {given!r:.60}: {error}")
+                refuse(i, f"time {quoted(given)}: {error}")
         return result
 
     return column_ms

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from google.protobuf.message import DecodeError
 
-from streams.formats.limits import Refused
+from streams.formats.limits import Refused, quoted
 
 LONGEST = 20  # characters of a 64-bit integer
 # What a decoder may raise for bytes that are none of its own; anything else is a fault of ours
@@ -55,12 +55,12 @@ def number(given: Any) -> float:
     if isinstance(given, str):
         text = given.strip()
         if "_" in text or not text.isascii():  # Python's own liberties
-            raise Refused("bad-value", f"{given!r:.60} is no number")
+            raise Refused("bad-value", f"{quoted(given)} is no number")
         given = text
     try:
         return float(given)
     except (TypeError, ValueError, OverflowError) as error:
-        said = "missing" if given is None else f"{given!r:.60} is no number"
+        said = "missing" if given is None else f"{quoted(given)} is no number"
         raise Refused("bad-value", said) from error
 
 
@@ -74,7 +74,7 @@ def whole(given: Any) -> int:
         return given
     if isinstance(given, str) and len(given) <= LONGEST and given.removeprefix("-").isdecimal():
         return int(given)
-    raise Refused("bad-value", f"{given!r:.60} is no whole number")
+    raise Refused("bad-value", f"{quoted(given)} is no whole number")
 
 
 def instant(given: Any) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 
+from schemas.masking import masked
 from streams.formats.columns import Batch, Parsed, Parser, Reading, Reject
 from streams.formats.json import TIMES
 from streams.formats.limits import Refused
@@ -40,7 +41,8 @@ def read_inside(
                 raise Refused("empty", "the record is empty")
             found = unwrap(raw, reading)
         except FAULTS as error:
-            rejects.append(Reject(index, *verdict(error)))
+            rule, reason = verdict(error)
+            rejects.append(Reject(index, rule, masked(reason)))
             continue
         if not found:
             skips["nothing-inside"] += 1
