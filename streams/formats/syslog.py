@@ -39,7 +39,8 @@ PARAMETER = re.compile(r'([^ =\]"]+)="((?:[^"\\\]]|\\.)*)"')
 YEARLESS = r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d"
 STAMP = re.compile(r"(" + YEARLESS + r"|\d{4}-\d\d-\d\dT\S+) (\S+) ")
 OLD_DATE = re.compile(YEARLESS)
-TAG = re.compile(r"([^\s:\[]{1,128})(?:\[[^\]\s]*\])?: ?")
+# Behind the number of a process the colon may be missing: rsyslog writes what came as RFC 5424 so
+TAG = re.compile(r"([^\s:\[]{1,128})(?:(?:\[[^\]\s]*\])?: ?|\[\d+\] )")
 NIL = "-"
 
 

@@ -72,6 +72,26 @@ RSYSLOG_JSON = (
     b'"timegenerated":"2024-01-15T10:30:00.123460+00:00"}'
 )
 RSYSLOG_FULL = RSYSLOG_JSON[:-1] + b',"programname":"sshd","procid":"1234","msgid":"-"}'
+# From rsyslog 8.2302: %jsonmesg%, and a list template as its documents show for Elasticsearch
+RSYSLOG_WHOLE = (
+    b'{ "msg": " Failed password for root from 10.0.0.5 port 22 ssh2", "rawmsg": "<38>Jan 15'
+    b' 10:30:00 web01 sshd[1234]: Failed password for root from 10.0.0.5 port 22 ssh2",'
+    b' "timereported": "2024-01-15T10:30:00.123456+00:00", "hostname": "web01", "syslogtag":'
+    b' "sshd[1234]:", "inputname": "imptcp", "fromhost": "localhost", "fromhost-ip": "127.0.0.1",'
+    b' "pri": "38", "syslogfacility": "4", "syslogseverity": "6", "timegenerated":'
+    b' "2024-01-15T10:30:00.223456+00:00", "programname": "sshd", "protocol-version": "0",'
+    b' "structured-data": "-", "app-name": "sshd", "procid": "1234", "msgid": "-", "uuid": null,'
+    b' "$!": null }'
+)
+RSYSLOG_LIST = (
+    b'{"@timestamp":"2024-01-15T10:30:00.123456+00:00", "host":"web01", "severity":"ERR",'
+    b' "facility":"auth", "syslog-tag":"sshd[1234]:",'
+    b' "message":" Failed password for root from 10.0.0.5 port 22 ssh2"}\n'
+)
+RSYSLOG_NEW = (  # what came to it as RFC 5424
+    b"2024-01-15T10:30:00.123456+00:00 web01 sshd[1234] Failed password for root from 10.0.0.5"
+    b" port 22 ssh2\n"
+)
 SYSLOG_AT = 1_705_314_600_123
 FAILED = "Failed password for root from 10.0.0.5 port 22 ssh2"
 SYSLOG_NG = (
@@ -276,6 +296,23 @@ LOGS = [
         "rsyslog-json",
         RSYSLOG_FULL,
         lines=(("sshd", SYSLOG_AT, "info", FAILED, '{app="sshd",facility="auth",host="web01"}'),),
+    ),
+    Golden(
+        "rsyslog-json",
+        RSYSLOG_WHOLE,
+        lines=(("sshd", SYSLOG_AT, "info", FAILED, '{app="sshd",facility="auth",host="web01"}'),),
+    ),
+    Golden(
+        "rsyslog-json",
+        RSYSLOG_LIST,
+        cuts=len(RSYSLOG_LIST) - 1,
+        lines=(("web01", SYSLOG_AT, "error", FAILED, '{facility="auth",host="web01"}'),),
+    ),
+    Golden(
+        "rsyslog",
+        RSYSLOG_NEW,
+        cuts=41,
+        lines=(("sshd", SYSLOG_AT, "", FAILED, '{app="sshd",host="web01"}'),),
     ),
     Golden(
         "syslog-ng-json",
