@@ -5,8 +5,9 @@ of samples, lines, rejects and skips.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from streams.formats.series import SeriesIndex
 
 Milliseconds = npt.NDArray[np.int64]
 
+NONE: Mapping[tuple[str, str], int] = MappingProxyType({})
 ELEMENT = 1 << 40  # an origin is the record's index plus this times (its element's index + 1)
 STALE = 0x7FF0000000000002  # Prometheus' NaN for "this series has ended"
 TOLD = 100  # faults of a batch that are told one by one; a person reads no more
@@ -80,6 +82,7 @@ class Reject(NamedTuple):
     rule: str
     reason: str
     elements: int = 1
+    services: tuple[tuple[str, int], ...] = ()  # whose they are, and how many, where that is known
 
 
 class Fault(NamedTuple):
@@ -99,6 +102,7 @@ class Parsed(NamedTuple):
     rejects: list[Reject]
     skips: Counter[str]  # left out on purpose, by reason: stale, nan, inf, ...
     faults: Sequence[Fault] = ()  # the first of what is in `rejects`, one by one
+    skipped: Mapping[tuple[str, str], int] = NONE  # of `skips`, by reason and service if known
 
     @property
     def elements(self) -> int:
@@ -126,17 +130,18 @@ class Rows:
     line_at: list[Any] = field(default_factory=list)
     line_origin: list[int] = field(default_factory=list)
     skips: Counter[str] = field(default_factory=Counter)
-    refused: dict[tuple[int, str], list[Any]] = field(default_factory=dict)  # -> reason, count
+    skipped: Counter[tuple[str, str]] = field(default_factory=Counter)  # by reason and service
+    refused: dict[tuple[int, str], list[Any]] = field(default_factory=dict)  # -> reason, services
     faults: list[Fault] = field(default_factory=list)
 
-    def refuse(self, origin: int, rule: str, reason: str) -> None:
-        """Note an element that will never work."""
+    def refuse(self, origin: int, rule: str, reason: str, service: str = "") -> None:
+        """Note an element that will never work; `service` is its, empty when that is not known."""
         element, index = divmod(origin, ELEMENT)
         told = len(self.faults) < TOLD
         if told or (index, rule) not in self.refused:
             reason = masked(reason)  # it may quote what was given
         said = f"element {element - 1}: {reason}" if element else reason
-        self.refused.setdefault((index, rule), [said, 0])[1] += 1
+        self.refused.setdefault((index, rule), [said, Counter()])[1][service] += 1
         if told:
             self.faults.append(Fault(index, element - 1, rule, reason))
 
@@ -153,18 +158,27 @@ class Rows:
 
     def rejects(self) -> list[Reject]:
         """The refusals, one a record and rule, in the records' order."""
-        return [
-            Reject(index, rule, reason if n == 1 else f"{reason} (and {n - 1} more like it)", n)
-            for (index, rule), (reason, n) in sorted(self.refused.items(), key=lambda i: i[0])
-        ]
+        result = []
+        for (index, rule), (reason, services) in sorted(self.refused.items(), key=lambda i: i[0]):
+            n = services.total()
+            said = reason if n == 1 else f"{reason} (and {n - 1} more like it)"
+            known = tuple(pair for pair in services.items() if pair[0])
+            result.append(Reject(index, rule, said, n, known))
+        return result
 
 
 def timely(
-    at: Milliseconds, origin: npt.NDArray[np.int64], batch: Batch, rows: Rows, limits: Limits
+    at: Milliseconds,
+    origin: npt.NDArray[np.int64],
+    batch: Batch,
+    rows: Rows,
+    limits: Limits,
+    service: Callable[[int], str],
 ) -> npt.NDArray[np.bool_]:
     """Which elements are neither impossible nor too old nor too far ahead; the others are refused.
 
-    `at` is epoch ms. What was given as an impossible time (-1) was refused before.
+    `at` is epoch ms, `service` tells an element's. What was given as an impossible time (-1) was
+    refused before.
     """
     record = origin % ELEMENT
     late = np.zeros(len(at), np.bool_)
@@ -182,7 +196,10 @@ def timely(
         if late[i]:
             behind = (int(batch.arrived[record[i]]) - int(at[i])) / 1000
             rows.refuse(
-                int(origin[i]), "too-late", f"{behind:.0f} s old, {limits.late_s:g} allowed"
+                int(origin[i]),
+                "too-late",
+                f"{behind:.0f} s old, {limits.late_s:g} allowed",
+                service(i),
             )
         else:
             ahead = (int(at[i]) - int(batch.now[record[i]])) / 1000
@@ -190,12 +207,16 @@ def timely(
                 int(origin[i]),
                 "in-the-future",
                 f"{ahead:.0f} s ahead, {limits.future_s:g} allowed",
+                service(i),
             )
     return ~bad
 
 
 def finite(
-    value: npt.NDArray[np.float64], among: npt.NDArray[np.bool_], skips: Counter[str]
+    value: npt.NDArray[np.float64],
+    among: npt.NDArray[np.bool_],
+    rows: Rows,
+    services: Callable[[npt.NDArray[np.bool_]], Mapping[str, int]],
 ) -> npt.NDArray[np.bool_]:
     """Which of `among` are numbers; stale markers, other NaN and infinities are counted."""
     good = np.isfinite(value)
@@ -207,8 +228,11 @@ def finite(
         ("nan", np.isnan(value) & ~stale),
         ("inf", np.isinf(value)),
     ):
-        if count := int(np.count_nonzero(which & among)):
-            skips[name] += count
+        found = which & among
+        if count := int(np.count_nonzero(found)):
+            rows.skips[name] += count
+            for service, its in services(found).items():
+                rows.skipped[name, service] += its
     return among & good
 
 
@@ -226,7 +250,7 @@ def settled(
     `sample_at`, `value` and `line_at` are the rows' columns as numbers; a time of -1 is one
     that was refused already. `scanned` are samples of the batch that were read without rows.
     """
-    limits = reading.limits
+    limits, series = reading.limits, reading.series
     code, origin = np.array(rows.code, np.int64), np.array(rows.origin, np.int64)
     added = _flags(rows.increments, len(code))
     if scanned is not None:
@@ -236,20 +260,23 @@ def settled(
         value = np.concatenate([scanned.value, value])[order]
         added = np.concatenate([np.zeros(len(scanned.code), np.bool_), added])[order]
         origin = np.concatenate([scanned.origin, origin])[order]
-    keep = timely(sample_at, origin, batch, rows, limits)
-    keep = finite(value, keep, rows.skips)
+    keep = timely(
+        sample_at, origin, batch, rows, limits, lambda i: series.of_services(code[i : i + 1])[0]
+    )
+    keep = finite(value, keep, rows, lambda which: Counter(series.of_services(code[which])))
     if not keep.all():
         code, sample_at, value, added = code[keep], sample_at[keep], value[keep], added[keep]
     if added.any():
         value[added] = reading.series.totals.grown(code[added], value[added])
     lines = LineColumns(rows.service, line_at, rows.severity, rows.text, rows.labels)
-    stays = timely(line_at, np.array(rows.line_origin, np.int64), batch, rows, limits)
+    line_origin = np.array(rows.line_origin, np.int64)
+    stays = timely(line_at, line_origin, batch, rows, limits, rows.service.__getitem__)
     if not stays.all():
         lines = _kept(lines, stays)
     if len(code):
         reading.series.touch(code, int(batch.now.max()))
     samples = SampleColumns(code, sample_at, value)
-    return Parsed(samples, lines, rows.rejects(), rows.skips, rows.faults)
+    return Parsed(samples, lines, rows.rejects(), rows.skips, rows.faults, rows.skipped)
 
 
 def _in_order(one: npt.NDArray[np.int64], other: npt.NDArray[np.int64]) -> Any:
@@ -300,4 +327,6 @@ def joined(parts: Sequence[Parsed]) -> Parsed:
     line_at = np.concatenate([part.lines.at for part in parts])
     rejects = [r._replace(record=i) for i, part in enumerate(parts) for r in part.rejects]
     skips: Counter[str] = sum((part.skips for part in parts), Counter())
-    return Parsed(samples, LineColumns(service, line_at, severity, text, labels), rejects, skips)
+    skipped: Counter[tuple[str, str]] = sum((Counter(p.skipped) for p in parts), Counter())
+    lines = LineColumns(service, line_at, severity, text, labels)
+    return Parsed(samples, lines, rejects, skips, skipped=skipped)

@@ -17,9 +17,10 @@ QUOTABLE = 1024  # characters of what is quoted, masked before they are cut to f
 class Refused(Rejected):
     """An element that will never work; `rule` is a short name for counting."""
 
-    def __init__(self, rule: str, reason: str) -> None:
+    def __init__(self, rule: str, reason: str, service: str = "") -> None:
         super().__init__(reason)
         self.rule = rule
+        self.service = service  # whose element it is, as far as that is known
 
 
 def quoted(given: object, most: int = 60) -> str:
@@ -50,7 +51,9 @@ class Limits(BaseModel):
     series_per_service: int = Field(
         default=10_000, ge=1, description="series of one service at a time"
     )
-    series: int = Field(default=500_000, ge=1, description="series of all services at a time")
+    series: int = Field(
+        default=500_000, ge=1, description="series of all of a tenant's services at a time"
+    )
     series_idle_s: float = Field(
         default=3600.0, gt=0, description="a series not heard of for so long counts no more, s"
     )

@@ -97,7 +97,7 @@ class Record:
             return self.reading.series.learn(known, metric, found, self.batch.service, now)
         except Refused as error:
             for _ in range(elements):
-                self.rows.refuse(self.origin, error.rule, str(error))
+                self.rows.refuse(self.origin, error.rule, str(error), error.service)
             return -1
 
     def line(

@@ -145,7 +145,7 @@ class Walk:
             code = self.code(key, labels, "")
         except Refused as error:
             for _ in samples:
-                rows.refuse(origin, error.rule, str(error))
+                rows.refuse(origin, error.rule, str(error), error.service)
             return
         for sample in samples:
             rows.code.append(code)
@@ -178,7 +178,7 @@ class Walk:
             count, total = self.code(key, labels, "_count"), self.code(key, labels, "_sum")
         except Refused as error:
             for _ in range(2 * len(series.histograms)):
-                rows.refuse(origin, error.rule, str(error))
+                rows.refuse(origin, error.rule, str(error), error.service)
             return
         rows.skips["native-histogram-buckets"] += len(series.histograms)
         for histogram in series.histograms:

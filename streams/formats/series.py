@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
 from functools import lru_cache
-from typing import Protocol, TypeVar, cast
+from typing import NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -123,14 +123,23 @@ class Known(Protocol):
 K = TypeVar("K", bound=Known)
 
 
+class ByLabel(NamedTuple):
+    """Tenants that are named by a label of a series."""
+
+    label: str
+    limits: Mapping[str, Limits]  # by tenant; of them, the counts of series
+
+
 class SeriesIndex:
     """Numbers for series, and the way back to their names and services.
 
     `show` says what is to be seen of labels, and of a metric's name as of the label METRIC.
     """
 
-    def __init__(self, limits: Limits, show: Show = as_given) -> None:
-        self._limits, self.show = limits, show
+    def __init__(
+        self, limits: Limits, tenants: ByLabel | None = None, show: Show = as_given
+    ) -> None:
+        self._limits, self._tenants, self.show = limits, tenants, show
         self.codes: dict[Hashable, int] = {}  # whatever a format looks up -> number
         self._known: dict[Hashable, Known] = {}
         self.origins = Recent(ORIGINS)  # of log lines: service and canonical labels
@@ -140,7 +149,9 @@ class SeriesIndex:
         self.buckets: dict[int, dict[float, float]] = {}  # histograms as they last spoke
         self._by_name: dict[str, int] = {}
         self._service_codes: dict[str, int] = {}
-        self._series: Counter[str] = Counter()
+        self._series: Counter[tuple[str, str]] = Counter()  # by tenant (label) and service
+        self._of_tenant: Counter[str] = Counter()  # by label; empty: of those that it names not
+        self._named: dict[int, str] = {}  # number -> tenant, where a label names one
         self._of = np.zeros(1024, np.int32)  # number -> number of its service
         self._seen = np.zeros(1024, np.int64)  # number -> epoch ms
         self._swept: int | None = None  # epoch ms
@@ -162,8 +173,18 @@ class SeriesIndex:
         """The number of a series that `codes` does not have under `key` yet.
 
         `service` is what the record says beside its labels, or empty; `now` is epoch ms.
-        Raises Refused.
+        Raises Refused, with the service as far as it is known.
         """
+        try:
+            return self._learnt(key, metric, labels, service, now)
+        except Refused as error:
+            wanted = (self.show(n, labels[n]) for n in self._limits.services if labels.get(n))
+            error.service = error.service or next(filter(None, wanted), service)
+            raise
+
+    def _learnt(
+        self, key: Hashable, metric: str, labels: Mapping[str, str], service: str, now: int
+    ) -> int:
         limits = self._limits
         if not metric or len(metric.encode()) > limits.label_name_bytes:
             raise Refused("bad-metric", f"the metric's name has {len(metric.encode())} bytes")
@@ -174,26 +195,48 @@ class SeriesIndex:
         name = canonical(named(self.show(METRIC, metric)), clean)
         code = self._by_name.get(name)
         if code is None:
-            code = self._new(name, clean["service"], now)
+            code = self._new(name, clean["service"], self._tenant(clean), now)
         if len(self.codes) < SPELLINGS * limits.series:  # beyond, only slower
             self.codes[key] = code
         return code
 
-    def _new(self, name: str, service: str, now: int) -> int:
+    def _tenant(self, labels: Mapping[str, str]) -> str:
+        """The tenant that the labels name, empty for none that has limits of its own."""
+        if self._tenants is None:
+            return ""
+        found = labels.get(self._tenants.label, "")
+        return found if found in self._tenants.limits else ""
+
+    def _room(self, service: str, tenant: str) -> None:
+        """Raise Refused when service or tenant have as many series as they may have."""
         limits = self._limits
-        if self._series[service] >= limits.series_per_service:
+        if tenant and self._tenants is not None:
+            limits = self._tenants.limits[tenant]
+        if (has := self._series[tenant, service]) >= limits.series_per_service:
             raise Refused(
-                "too-many-series", f"{service} has {self._series[service]} series already"
+                "too-many-series-of-service", f"{service} has {has} series already", service
             )
-        if len(self.names) >= limits.series:
-            raise Refused("too-many-series", f"{len(self.names)} series already")
+        if tenant and (has := self._of_tenant[tenant]) >= limits.series:
+            raise Refused(
+                "too-many-series-of-tenant", f"tenant {tenant} has {has} series already", service
+            )
+        if (has := len(self.names)) >= self._limits.series:
+            raise Refused(
+                "too-many-series-of-tenant", f"its tenant has {has} series already", service
+            )
+
+    def _new(self, name: str, service: str, tenant: str, now: int) -> int:
+        self._room(service, tenant)
         code = len(self.names)
         if code == len(self._of):
             self._of = np.concatenate([self._of, np.zeros_like(self._of)])
             self._seen = np.concatenate([self._seen, np.zeros_like(self._seen)])
         self.names.append(name)
         self._by_name[name] = code
-        self._series[service] += 1
+        self._series[tenant, service] += 1
+        if tenant:
+            self._of_tenant[tenant] += 1
+            self._named[code] = tenant
         if service not in self._service_codes:
             self._service_codes[service] = len(self.services)
             self.services.append(service)
@@ -204,6 +247,10 @@ class SeriesIndex:
     def service_codes(self, code: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
         """Numbers, into `services`, of the series' services."""
         return self._of[code]
+
+    def of_services(self, code: npt.NDArray[np.int64]) -> list[str]:
+        """The services of these series."""
+        return [self.services[i] for i in self._of[code].tolist()]
 
     def touch(self, code: npt.NDArray[np.int64], now: int) -> None:
         """Note that these series were heard of at `now`, epoch ms."""
@@ -220,7 +267,10 @@ class SeriesIndex:
         kept = np.flatnonzero(self._seen[: len(self.names)] > now - idle).tolist()
         if len(kept) == len(self.names):
             return False
-        old = [(self.names[i], self.services[self._of[i]], int(self._seen[i])) for i in kept]
+        old = [
+            (self.names[i], self.services[self._of[i]], self._named.get(i, ""), int(self._seen[i]))
+            for i in kept
+        ]
         self.totals.renumbered(kept)
         self.buckets.clear()
         self.codes.clear()
@@ -231,6 +281,8 @@ class SeriesIndex:
         self._by_name.clear()
         self._service_codes.clear()
         self._series.clear()
-        for name, service, seen in old:
-            self._new(name, service, seen)
+        self._of_tenant.clear()
+        self._named.clear()
+        for name, service, tenant, seen in old:
+            self._new(name, service, tenant, seen)
         return True

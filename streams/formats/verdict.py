@@ -19,19 +19,19 @@ FAULTS: tuple[type[Exception], ...] = (
 )
 
 
-def verdict(error: Exception) -> tuple[str, str]:
-    """Rule and reason of what stopped us."""
+def verdict(error: Exception) -> tuple[str, str, str]:
+    """Rule and reason of what stopped us, and whose it was; empty when that is not known."""
     match error:
         case Refused():
-            return error.rule, str(error)
+            return error.rule, str(error), error.service
         case UnicodeDecodeError():
-            return "bad-utf8", f"not UTF-8: {error.reason} at byte {error.start}"
+            return "bad-utf8", f"not UTF-8: {error.reason} at byte {error.start}", ""
         case RecursionError():
-            return "too-deep", "nested too deeply"
+            return "too-deep", "nested too deeply", ""
         case OverflowError():
-            return "bad-value", "a number that no 64-bit float can hold"
+            return "bad-value", "a number that no 64-bit float can hold", ""
     rules = {msgspec.DecodeError: "bad-json", DecodeError: "bad-protobuf"}
-    return rules.get(type(error), "bad-field"), str(error)
+    return rules.get(type(error), "bad-field"), str(error), ""
 
 
 def too_many(elements: int, limit: int) -> None:

@@ -41,7 +41,7 @@ def read_inside(
                 raise Refused("empty", "the record is empty")
             found = unwrap(raw, reading)
         except FAULTS as error:
-            rule, reason = verdict(error)
+            rule, reason, _ = verdict(error)
             rejects.append(Reject(index, rule, masked(reason)))
             continue
         if not found:
@@ -60,9 +60,11 @@ def _merged(rejects: list[Reject]) -> list[Reject]:
     for reject in rejects:
         key = reject.record, reject.rule
         before = found.get(key)
-        found[key] = (
-            before._replace(elements=before.elements + reject.elements) if before else reject
-        )
+        if before is not None:
+            both = Counter(dict(before.services)) + Counter(dict(reject.services))
+            elements = before.elements + reject.elements
+            reject = before._replace(elements=elements, services=tuple(both.items()))  # noqa: PLW2901 - it takes the other's place
+        found[key] = reject
     return [found[key] for key in sorted(found)]
 
 

@@ -28,6 +28,7 @@ from schemas.errors import Rejected, Unavailable
 from streams.connection import KafkaSettings
 from streams.intake.bounded import StuckError, bounded
 from streams.intake.calls import AbortError, BrokenError, Calls, FencedError
+from streams.intake.lanes import Lanes, Place
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -36,6 +37,7 @@ LARGEST_MESSAGE = 8 * 1024 * 1024  # bytes; what our topics of frames and letter
 SERVE_S = 1.0  # one attempt that must not keep the group waiting
 LEAVE_S = 5.0  # to abort, and to leave the group: both are found out without us, later
 MOST_RENEWALS = 5  # in a row; more is no accident
+NEWEST = 0.2  # weight of the last commit in how long one takes
 
 
 class ExactlyOnce:
@@ -57,6 +59,7 @@ class ExactlyOnce:
         start: str = "earliest",
         consumer: dict[str, Any] | None = None,
         transaction_timeout_ms: int = 15_000,
+        lanes: Lanes | None = None,
     ) -> None:
         self._topics, self._ended = topics, ended
         self._latest = start == "latest"
@@ -95,12 +98,16 @@ class ExactlyOnce:
         self._producer = Producer(self._producer_settings, logger=log)
         self._kafka, self._group = kafka, f"{kafka.prefix}{group}"
         self._timeout_s = transaction_timeout_ms / 1000
-        self._next: dict[tuple[str, int], int] = {}  # what is read next, open transaction included
-        self._start: dict[tuple[str, int], int] = {}  # where we began, for want of a commit
-        self._touched: set[tuple[str, int]] = set()  # read from in the open transaction
+        self._lanes = lanes or Lanes()  # read, and not yet in a transaction
+        self._paused: set[Place] = set()
+        self._fetched: dict[Place, int] = {}  # what comes next from Kafka, lanes included
+        self._next: dict[Place, int] = {}  # what is read next, open transaction included
+        self._start: dict[Place, int] = {}  # where we began, for want of a commit
+        self._touched: set[Place] = set()  # read from in the open transaction
         self._began = 0.0  # monotonic; 0: none is open
         self._rewind = False
         self._renewals = 0  # in a row
+        self._commit_s = 0.0  # how long a commit takes, smoothed
 
     def __enter__(self) -> Self:
         self._calls.insist("reach the transaction coordinator", self._producer.init_transactions)
@@ -138,6 +145,11 @@ class ExactlyOnce:
         """How long the transaction has been open; 0 when none is."""
         return time.monotonic() - self._began if self._began else 0.0
 
+    @property
+    def commit_s(self) -> float:
+        """How long a commit takes of late."""
+        return self._commit_s
+
     def partitions(self, topic: str) -> int:
         """How many partitions a topic has. Raises Rejected when it does not exist."""
         metadata = self._calls.insist(
@@ -149,20 +161,63 @@ class ExactlyOnce:
         return len(found.partitions)
 
     def consume(self, most: int, timeout: float) -> dict[str, list[Any]]:
-        """The next records by topic, none read before; opens a transaction for them."""
+        """The next records by topic, none read before; opens a transaction for them.
+
+        When more are there than `most`, the lanes say whose they are.
+        """
         if self._rewind and self._began:
             self._abort()
         if self._rewind and not self._gone_back():
             self._consumer.consume(1, SERVE_S)  # the group's news is heard here, and may be why
             return {}
-        polled = self._consumer.consume(most, timeout)
+        self._look_ahead(most, timeout)
         self._poll(0)
         if self._rewind:  # a transaction was aborted meanwhile: these come after what it held
             return {}
-        fresh = self._fresh(polled)
-        if fresh and not self._began:
+        taken = self._lanes.take(most, time.monotonic())
+        self._make_way(most)
+        result: dict[str, list[Any]] = {}
+        for place, records in taken.items():
+            self._read(place, records[-1].offset() + 1)
+            held = result.get(place[0])
+            result[place[0]] = records if held is None else held + records
+        if result and not self._began:
             self._begin()
-        return fresh
+        return result
+
+    def _look_ahead(self, most: int, timeout: float) -> None:
+        """Let records stand in line, up to two batches: whose turn it is needs a choice.
+
+        The wait is for the first batch alone, and for none when some stand there already.
+        """
+        waiting, soon = self._lanes.waiting(), self._lanes.free_in()
+        if waiting:
+            timeout = 0.0
+        elif soon is not None:
+            timeout = min(timeout, soon)
+        polled = self._consumer.consume(most, timeout)
+        self._line_up(polled)
+        if len(polled) == most and waiting < most:
+            self._line_up(self._consumer.consume(most, 0.0))
+
+    def _make_way(self, most: int) -> None:
+        """Fetch nothing of tenants whose records would only stand before the others'."""
+        if not self._paused and not self._lanes.competing():
+            return
+        behind = {
+            place: max(0, self._end(place) - fetched) for place, fetched in self._fetched.items()
+        }
+        crowding = self._lanes.crowding(behind, most)
+        if stop := crowding - self._paused:
+            self._consumer.pause([TopicPartition(*place) for place in sorted(stop)])
+        if go := self._paused - crowding:
+            self._consumer.resume([TopicPartition(*place) for place in sorted(go)])
+        self._paused = crowding
+
+    def _end(self, place: Place) -> int:
+        """Where a partition ends, as far as is known here; -1 when it is not."""
+        _, high = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
+        return int(high)
 
     def produce(
         self,
@@ -202,6 +257,7 @@ class ExactlyOnce:
         if self._rewind:
             self._abort()
             return False
+        began = time.monotonic()
         try:
             self._calls.in_transaction("commit", self._send_offsets)
             self._calls.in_transaction("commit", self._producer.commit_transaction)
@@ -209,19 +265,18 @@ class ExactlyOnce:
             self._abort(error)
             return False
         self._renewals = 0
+        self._commit_s += NEWEST * (time.monotonic() - began - self._commit_s)
         self._close(committed=True)
         return True
 
-    def lag(self) -> dict[tuple[str, int], int]:
+    def lag(self) -> dict[Place, int]:
         """Records not yet read, by partition, as far as is known here."""
-        result = {}
-        for (topic, partition), offset in self._next.items():
-            _, high = self._consumer.get_watermark_offsets(
-                TopicPartition(topic, partition), cached=True
-            )
-            if offset >= 0 and high >= 0:
-                result[topic, partition] = max(0, high - offset)
-        return result
+        ends = {place: self._end(place) for place in self._next}
+        return {
+            place: max(0, ends[place] - offset)
+            for place, offset in self._next.items()
+            if offset >= 0 and ends[place] >= 0
+        }
 
     def _poll(self, timeout: float) -> None:
         """Serve the producer's callbacks; it tells here, too, that it is fenced or broken."""
@@ -241,29 +296,33 @@ class ExactlyOnce:
             self._calls.in_transaction("begin", lambda _: self._producer.begin_transaction())
         self._began = time.monotonic()
 
-    def _fresh(self, polled: list[Any]) -> dict[str, list[Any]]:
-        """What is ours and was not read yet; notes how far that is. A hot loop: runs are long."""
-        result: dict[str, list[Any]] = {}
-        place, expected = ("", -1), -1
+    def _line_up(self, polled: list[Any]) -> None:
+        """Put what is ours and was not read yet into its lane. A hot loop: runs are long."""
+        result: dict[Place, list[Any]] = {}
+        place, expected, ours = ("", -1), -1, False
+        records: list[Any] = []
         for message in polled:
             if message.error() is not None:
                 log.warning("reading %s: %s", message.topic(), message.error().str())
                 continue
             offset, here = message.offset(), (message.topic(), message.partition())
             if here != place:
-                self._read(place, expected)
-                place, expected = here, self._next.get(here, -1)
-                ours, records = here in self._next, result.setdefault(here[0], [])
+                if ours:
+                    self._fetched[place] = expected
+                place, expected = here, self._fetched.get(here, -1)
+                ours, records = here in self._fetched, result.setdefault(here, [])
             if ours and offset >= expected:
                 expected = offset + 1
                 records.append(message)
-        self._read(place, expected)
-        return {topic: records for topic, records in result.items() if records}
+        if ours:
+            self._fetched[place] = expected
+        for place, records in result.items():
+            if records:
+                self._lanes.put(place, records)
 
-    def _read(self, place: tuple[str, int], expected: int) -> None:
-        if self._next.get(place, expected) != expected:
-            self._next[place] = expected
-            self._touched.add(place)
+    def _read(self, place: Place, expected: int) -> None:
+        self._next[place] = expected
+        self._touched.add(place)
 
     def _send_offsets(self, timeout: float) -> None:
         offsets = [TopicPartition(t, p, self._next[t, p]) for t, p in sorted(self._touched)]
@@ -331,10 +390,14 @@ class ExactlyOnce:
 
     def _gone_back(self) -> bool:
         """Whether every partition of ours is read on from what is committed."""
+        self._lanes.clear()
         try:
+            self._consumer.resume([TopicPartition(*place) for place in sorted(self._paused)])
+            self._paused.clear()
             for place in self._positions(self._consumer.assignment(), self._once):
                 self._consumer.seek(place)
                 self._next[place.topic, place.partition] = place.offset
+                self._fetched[place.topic, place.partition] = place.offset
         except KafkaException as error:
             self._calls.last_error = error.args[0].str()
             self._calls.still_trying("go back to what is committed")
@@ -380,6 +443,7 @@ class ExactlyOnce:
         for place in places:
             self._start[place.topic, place.partition] = place.offset
             self._next[place.topic, place.partition] = place.offset
+            self._fetched[place.topic, place.partition] = place.offset
         consumer.incremental_assign(places)
         log.info("reading %s", _listed(partitions) or "nothing yet")
 
@@ -398,9 +462,13 @@ class ExactlyOnce:
         log.warning("lost %s", _listed(partitions))
 
     def _forget(self, partitions: list[TopicPartition]) -> None:
-        for place in partitions:
-            self._next.pop((place.topic, place.partition), None)
-            self._start.pop((place.topic, place.partition), None)
+        gone = {(place.topic, place.partition) for place in partitions}
+        for place in gone:
+            self._next.pop(place, None)
+            self._start.pop(place, None)
+            self._fetched.pop(place, None)
+        self._lanes.drop(gone)
+        self._paused -= gone
 
 
 def _listed(partitions: list[TopicPartition]) -> str:

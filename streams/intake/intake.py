@@ -32,14 +32,18 @@ from streams.formats.registry import Registry
 from streams.formats.series import SeriesIndex
 from streams.intake.exactly_once import ExactlyOnce
 from streams.intake.framing import Frame, line_frames, sample_frames
+from streams.intake.lanes import DEFAULT
 from streams.intake.metrics import IntakeMetrics
 from streams.intake.settings import IntakeSettings
+from streams.intake.tenants import Tenancy, lanes, owner
 
 log = logging.getLogger(__name__)
 STAGE = "intake"
 KEPT_BYTES = 64 * 1024  # of a dead letter's original; its true size is told beside it
 KEPT_HEADERS, KEPT_HEADER = 32, 1024  # how many, and characters of each
 HOUSEKEEPING_S = 1.0  # gauges, idle series
+SHORTEST_S = 0.02  # of a wait for records
+PACE = 3.0  # commits: a wait is so long, which leaves a commit a quarter of the time at most
 
 
 class Source(NamedTuple):
@@ -47,6 +51,16 @@ class Source(NamedTuple):
 
     format: str
     service: str  # of records that name none
+    tenant: str  # of records whose headers name none
+
+
+class Part(NamedTuple):
+    """Records of one topic, tenant and format."""
+
+    topic: str
+    tenant: str
+    format: str
+    reading: Reading
 
 
 class Intake:
@@ -61,11 +75,17 @@ class Intake:
         self._settings, self._kafka = settings, kafka
         self._metrics = IntakeMetrics(registry or CollectorRegistry())
         self._registry = Registry(settings.registry) if settings.registry.url else None
-        self._reading = Reading(
-            settings.limits, SeriesIndex(settings.limits), self._registry or NoSchemas()
+        self._tenancy = Tenancy(
+            settings.tenants,
+            settings.limits,
+            settings.tenant_label,
+            self._registry or NoSchemas(),
         )
+        self._lanes = lanes(settings.tenants, kafka.topic_prefix)
         self._sources = {
-            kafka.topic_prefix + topic: Source(name, settings.services.get(topic, ""))
+            kafka.topic_prefix + topic: Source(
+                name, settings.services.get(topic, ""), owner(settings.tenants, topic)
+            )
             for topic, name in settings.topics.items()
         }
         self._partitions: dict[str, int] = {}
@@ -85,7 +105,9 @@ class Intake:
 
     def _work(self, stop: threading.Event) -> None:
         settings = self._settings
-        warm_up(self._reading, {source.format for source in self._sources.values()})
+        warm_up(
+            self._tenancy.readings[DEFAULT], {source.format for source in self._sources.values()}
+        )
         with ExactlyOnce(
             self._kafka,
             group=STAGE,
@@ -100,6 +122,7 @@ class Intake:
                 "heartbeat.interval.ms": settings.session_timeout_ms // 6,
             },
             transaction_timeout_ms=settings.transaction_timeout_ms,
+            lanes=self._lanes,
         ) as loop:
             for topic in (SAMPLES, LOGLINES, DEADLETTERS):
                 self._partitions[topic.name] = loop.partitions(self._kafka.topic(topic))
@@ -109,11 +132,12 @@ class Intake:
     def _ended(self, committed: bool) -> None:  # noqa: FBT001 - the loop's call
         """Follow the end of a transaction."""
         self._metrics.ended(committed=committed)
-        self._reading.series.totals.ended(committed=committed)
+        for reading in self._tenancy.readings.values():
+            reading.series.totals.ended(committed=committed)
 
     def _turn(self, loop: ExactlyOnce) -> None:
         most, longest = self._settings.batch_records, self._settings.commit_ms / 1000
-        read = loop.consume(most, longest)
+        read = loop.consume(most, min(longest, max(PACE * loop.commit_s, SHORTEST_S)))
         if read:
             with self._metrics.parse_seconds.time():
                 for topic, messages in read.items():
@@ -126,41 +150,49 @@ class Intake:
         if time.monotonic() - self._tidied < HOUSEKEEPING_S:
             return
         self._tidied = time.monotonic()
-        self._reading.series.sweep(_now())
-        self._metrics.series.set(len(self._reading.series))
+        held = self._lanes.held()
+        for tenant, reading in self._tenancy.readings.items():
+            reading.series.sweep(_now())
+            self._metrics.series.labels(tenant).set(len(reading.series))
+            self._metrics.held.labels(tenant).set(tenant in held)
         for (topic, partition), records in loop.lag().items():
             self._metrics.lag.labels(topic, str(partition)).set(records)
 
     def _handle(self, topic: str, messages: Sequence[Any], loop: ExactlyOnce) -> None:
         source = self._sources[topic]
-        for name, records in by_format(messages, source.format).items():
-            batch = batch_of(records, source.service, _now())
-            self._metrics.add("records", topic, len(records))
-            self._metrics.add("bytes", topic, sum(map(len, batch.values)))
-            self._write(name, self._parsed(name, batch), records, loop)
+        began, size = time.perf_counter(), 0
+        for name, among in by_format(messages, source.format).items():
+            for tenant, records in self._tenancy.split(among, source.tenant).items():
+                batch = batch_of(records, source.service, _now())
+                size += (its := sum(map(len, batch.values)))
+                self._metrics.add("records", len(records), topic, tenant)
+                self._metrics.add("bytes", its, topic, tenant)
+                part = Part(topic, tenant, name, self._tenancy.readings[tenant])
+                self._write(part, self._parsed(name, batch, part.reading), records, loop)
+        self._lanes.cost(topic, size, time.perf_counter() - began)
 
-    def _parsed(self, name: str, batch: Batch) -> Parsed:
+    def _parsed(self, name: str, batch: Batch, reading: Reading) -> Parsed:
         parser = FORMATS.get(name)
         if parser is None:
             return refused(len(batch.values), "unknown-format", f"no format {name!r:.80}")
         try:
-            return parser(batch, self._reading)
+            return parser(batch, reading)
         except (Unavailable, Denied):
             raise  # no fault of the record: what is needed to read it is away
         except Exception:
             if len(batch.values) == 1:
                 log.exception("a fault in the format %s; its record goes to the dead letters", name)
                 return refused(1, "parser-failed", f"a fault of ours in the format {name}")
-        return self._one_by_one(name, batch)
+        return self._one_by_one(name, batch, reading)
 
-    def _one_by_one(self, name: str, batch: Batch) -> Parsed:
+    def _one_by_one(self, name: str, batch: Batch, reading: Reading) -> Parsed:
         """The batch, read record by record, so that a parser's fault costs one record."""
-        parts = [self._parsed(name, batch.only(i)) for i in range(len(batch.values))]
+        parts = [self._parsed(name, batch.only(i), reading) for i in range(len(batch.values))]
         return joined(parts)
 
-    def _write(self, name: str, parsed: Parsed, records: Sequence[Any], loop: ExactlyOnce) -> None:
+    def _write(self, part: Part, parsed: Parsed, records: Sequence[Any], loop: ExactlyOnce) -> None:
         metrics, most = self._metrics, self._settings.frame_rows
-        index = self._reading.series
+        index = part.reading.series
         for frame in sample_frames(parsed.samples, index, self._partitions[SAMPLES.name], most):
             self._send(loop, self._kafka.topic(SAMPLES), "samples", frame)
         for frame in line_frames(parsed.lines, self._partitions[LOGLINES.name], most):
@@ -171,16 +203,16 @@ class Intake:
             topic = self._kafka.topic(DEADLETTERS)
             key = records[reject.record].topic().encode()
             loop.produce(topic, value, key=key, headers=headers)
-            metrics.add("rejected", reject.rule, reject.elements)
-            metrics.add("deadletters", reject.rule, 1)
-        metrics.add("samples", name, len(parsed.samples.code))
-        metrics.add("lines", name, len(parsed.lines.service))
+            metrics.add("rejected", reject.elements, reject.rule, part.topic, part.tenant)
+            metrics.add("deadletters", 1, reject.rule, part.topic, part.tenant)
+        metrics.add("samples", len(parsed.samples.code), part.format)
+        metrics.add("lines", len(parsed.lines.service), part.format)
         for reason, elements in parsed.skips.items():
-            metrics.add("skipped", reason, elements)
+            metrics.add("skipped", elements, reason, part.topic, part.tenant)
 
     def _send(self, loop: ExactlyOnce, topic: str, kind: str, frame: Frame) -> None:
         loop.produce(topic, frame.value, key=b"%d" % frame.partition, partition=frame.partition)
-        self._metrics.add("frames", kind, 1)
+        self._metrics.add("frames", 1, kind)
 
 
 def batch_of(records: Sequence[Any], service: str, now: int) -> Batch:

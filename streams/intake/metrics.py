@@ -15,14 +15,20 @@ class IntakeMetrics:
             return Counter(f"sentinel_intake_{name}", text, labels, registry=registry)
 
         self._counters = {
-            "records": counter("records", "Raw records read", "topic"),
-            "bytes": counter("bytes", "Bytes of raw records read", "topic"),
+            "records": counter("records", "Raw records read", "topic", "tenant"),
+            "bytes": counter("bytes", "Bytes of raw records read", "topic", "tenant"),
             "samples": counter("samples", "Samples written to frames", "format"),
             "lines": counter("lines", "Log lines written to frames", "format"),
             "frames": counter("frames", "Frames written", "kind"),
-            "rejected": counter("rejected", "Elements sent to the dead letters", "rule"),
-            "deadletters": counter("deadletters", "Dead letters written", "rule"),
-            "skipped": counter("skipped", "Elements left out on purpose", "reason"),
+            "rejected": counter(
+                "rejected", "Elements sent to the dead letters", "rule", "topic", "tenant"
+            ),
+            "deadletters": counter(
+                "deadletters", "Dead letters written", "rule", "topic", "tenant"
+            ),
+            "skipped": counter(
+                "skipped", "Elements left out on purpose", "reason", "topic", "tenant"
+            ),
         }
         self.transactions = counter("transactions", "Transactions ended", "outcome")
         self.parse_seconds = Histogram(
@@ -31,24 +37,32 @@ class IntakeMetrics:
             buckets=BUCKETS,
             registry=registry,
         )
-        self.series = Gauge("sentinel_intake_series", "Series known", registry=registry)
+        self.series = Gauge(
+            "sentinel_intake_series", "Series known", ("tenant",), registry=registry
+        )
+        self.held = Gauge(
+            "sentinel_intake_held",
+            "Whether a tenant's topics wait for its bytes_per_s",
+            ("tenant",),
+            registry=registry,
+        )
         self.lag = Gauge(
             "sentinel_intake_lag_records",
             "Raw records not yet read",
             ("topic", "partition"),
             registry=registry,
         )
-        self._pending: Tally[tuple[str, str]] = Tally()
+        self._pending: Tally[tuple[str, ...]] = Tally()
 
-    def add(self, name: str, label: str, amount: int) -> None:
+    def add(self, name: str, amount: int, *labels: str) -> None:
         """Count with the open transaction."""
         if amount:
-            self._pending[name, label] += amount
+            self._pending[name, *labels] += amount
 
     def ended(self, *, committed: bool) -> None:
         """Count for good, or forget what an aborted transaction did."""
         if committed:
-            for (name, label), amount in self._pending.items():
-                self._counters[name].labels(label).inc(amount)
+            for (name, *labels), amount in self._pending.items():
+                self._counters[name].labels(*labels).inc(amount)
         self._pending.clear()
         self.transactions.labels("committed" if committed else "aborted").inc()

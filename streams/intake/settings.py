@@ -8,6 +8,8 @@ from schemas.topics import RAW_LOGS, RAW_METRICS, RAW_REMOTE_WRITE
 from streams.formats import FORMATS
 from streams.formats.limits import Limits
 from streams.formats.registry_settings import RegistrySettings
+from streams.intake.lanes import DEFAULT
+from streams.intake.tenants import Tenant
 
 
 class IntakeSettings(BaseModel):
@@ -36,13 +38,21 @@ class IntakeSettings(BaseModel):
         "it clear up at once after its predecessor's crash; empty: host and process id",
     )
     commit_ms: int = Field(
-        default=100, ge=10, le=5000, description="longest time between commits, ms"
+        default=100,
+        ge=10,
+        le=5000,
+        description="longest time between commits, ms; where the brokers are quick it is less",
     )
     batch_records: int = Field(
         default=10_000, ge=1, description="records parsed at once; also bounds memory"
     )
     frame_rows: int = Field(default=5000, ge=100, description="rows of a frame at most")
-    queue_kib: int = Field(default=16 * 1024, ge=1024, description="raw records fetched ahead, KiB")
+    queue_kib: int = Field(
+        default=4 * 1024,
+        ge=1024,
+        description="raw records fetched ahead, KiB; one tenant's hold up the others' for as long "
+        "as it takes to read these",
+    )
     session_timeout_ms: int = Field(
         default=6000, ge=1000, description="a worker silent for so long is taken for dead, ms"
     )
@@ -53,6 +63,17 @@ class IntakeSettings(BaseModel):
         description="a dead worker's transaction holds readers up for so long at most, ms",
     )
     limits: Limits = Limits()
+    tenants: dict[str, Tenant] = Field(
+        default={},
+        description="tenants by name: topics, weight, bytes_per_s and limits of their own; a "
+        "record's header `tenant` names one, else its topic does, else a label of its series",
+    )
+    tenant_label: str = Field(
+        default="",
+        description="label whose value names a series' tenant where neither header nor topic "
+        "does: its series count for that tenant's limits.series and limits.series_per_service; "
+        "empty: none",
+    )
     registry: RegistrySettings = Field(
         default=RegistrySettings(), description="schema registry of topics in Avro"
     )
@@ -67,4 +88,20 @@ class IntakeSettings(BaseModel):
                 raise ValueError(f"{topic}: avro needs intake.registry.url")
         if strangers := self.services.keys() - self.topics.keys():
             raise ValueError(f"services of topics not read: {', '.join(sorted(strangers))}")
+        self._tenants_are_apart()
         return self
+
+    def _tenants_are_apart(self) -> None:
+        owner: dict[str, str] = {}
+        for name, tenant in self.tenants.items():
+            for topic in tenant.topics:
+                if topic not in self.topics:
+                    raise ValueError(f"tenants.{name}: topic {topic} is not in intake.topics")
+                if owner.setdefault(topic, name) != name:
+                    raise ValueError(f"{topic} is of two tenants, {owner[topic]} and {name}")
+            apart = {"weight", "bytes_per_s"} & tenant.model_fields_set
+            if apart and not tenant.topics and name != DEFAULT:
+                raise ValueError(
+                    f"tenants.{name}: {', '.join(sorted(apart))} hold for topics of its own:"
+                    " name them in its topics"
+                )

@@ -27,7 +27,7 @@ def test_a_service_cannot_take_more_than_its_share() -> None:
         series.learn(number, "m", {"n": number}, "greedy", 0)
     with pytest.raises(Refused, match="greedy has 2 series already") as refusal:
         series.learn("3", "m", {"n": "3"}, "greedy", 0)
-    assert refusal.value.rule == "too-many-series"
+    assert (refusal.value.rule, refusal.value.service) == ("too-many-series-of-service", "greedy")
     series.learn("4", "m", {"n": "3"}, "modest", 0)
     assert series.services == ["greedy", "modest"]
 
