@@ -12,8 +12,8 @@ reader, and what that finds is learned, if both agree on every time and value.
 Source: Protocol Buffers, "Encoding".
 """
 
-import secrets
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,13 +23,12 @@ from agents.scorer.jit import compiled, kept
 from streams.formats.columns import ELEMENT, Scanned
 from streams.formats.epoch import LATEST, MILLIS, SECONDS
 from streams.formats.series import SeriesIndex
+from streams.formats.tree import ARENA, NODES, NONE, ROOT, SOURCES, Tree, child, whole
 
-NODES, ARENA = 1 << 20, 1 << 28  # parts, and bytes of them, known at most; then all are forgotten
 SMALLEST = 16  # bytes of a request for each of its samples; ones that pack tighter are read slowly
 WRITE, METRICS = 0, 1  # which messages: remote write 1.0, OTLP metrics
 PARTS = 5  # of a sample at most: resource, scope, metric, that it only grows, attributes
 DELIMITED = 2  # wire type
-ROOT, NONE = np.int64(0), np.int64(-1)
 GAUGE, SUM = 5, 7  # fields of a metric
 CUMULATIVE, ASCII = 2, 0x80
 
@@ -53,11 +52,7 @@ class KnownSeries:
 
     def clear(self) -> None:
         """Forget all: numbers of series that were learned are void."""
-        self._slots = np.full(1 << 12, -1, np.int64)
-        self._nodes = np.zeros((1 << 11, 5), np.int64)  # hash, parent, place, size, series
-        self._arena = np.zeros(1 << 16, np.uint8)
-        seed = secrets.randbits(62)  # so that nobody can make parts that fall together
-        self._used = np.array([1, 0, seed], np.int64)  # nodes, bytes; node 0 is the root
+        self._tree = Tree()
 
     def read(self, messages: Sequence[bytes], most: int) -> tuple[Scanned, npt.NDArray[np.bool_]]:
         """Samples of the messages all of whose series are known, and which those are.
@@ -67,7 +62,7 @@ class KnownSeries:
         found = self._leaves(messages, learn=False)
         if len(found.node) > most and np.bincount(found.record).max() > most:
             found = self._leaves([b""] * len(messages), learn=False)
-        code = self._nodes[found.node, 4] if len(found.node) else found.node
+        code = self._tree.nodes[found.node, 4] if len(found.node) else found.node
         return Scanned(code, found.at, found.value, found.record + ELEMENT), found.read
 
     def learn(
@@ -77,7 +72,7 @@ class KnownSeries:
         parts = PARTS * len(code)
         if not 0 < parts < NODES or len(message) > ARENA:
             return
-        self._make_room(parts, len(message))
+        self._tree.room(parts, len(message))
         found = self._leaves([message], learn=True)
         agreed = (
             len(found.node) == len(code) > 0
@@ -85,7 +80,7 @@ class KnownSeries:
             and found.value.tobytes() == np.array(value, np.float64).tobytes()
         )
         if agreed:
-            self._nodes[found.node, 4] = code
+            self._tree.nodes[found.node, 4] = code
 
     def _leaves(self, messages: Sequence[bytes], *, learn: bool) -> Leaves:
         size = np.fromiter(map(len, messages), np.int64, len(messages))
@@ -95,23 +90,12 @@ class KnownSeries:
         node, at, record = (np.empty(most, np.int64) for _ in range(3))
         value = np.empty(most)
         read = np.zeros(len(messages), np.bool_)
-        count = _scan(
-            self._kind, data, end - size, end, learn, self._slots, self._nodes, self._arena,
-            self._used, node, at, value, value.view(np.int64), record, read,
+        tree = self._tree
+        count = _scan()(
+            self._kind, data, end - size, end, learn, tree.slots, tree.nodes, tree.arena,
+            tree.used, node, at, value, value.view(np.int64), record, read,
         )  # fmt: skip
         return Leaves(node[:count], at[:count], value[:count], record[:count], read)
-
-    def _make_room(self, parts: int, size: int) -> None:
-        """Room for a message's parts, of `size` bytes at most; what has more is not learned."""
-        if self._used[0] + parts > NODES or self._used[1] + size > ARENA:
-            self.clear()
-        while self._used[0] + parts > len(self._nodes):
-            self._nodes = np.concatenate([self._nodes, np.zeros_like(self._nodes)])
-        while self._used[1] + size > len(self._arena):
-            self._arena = np.concatenate([self._arena, np.zeros_like(self._arena)])
-        if 2 * len(self._nodes) > len(self._slots):
-            self._slots = np.full(2 * len(self._nodes), -1, np.int64)
-            _placed(self._slots, self._nodes, self._used[0])
 
 
 def known_series(series: SeriesIndex, kind: int, service: str) -> KnownSeries:
@@ -119,30 +103,35 @@ def known_series(series: SeriesIndex, kind: int, service: str) -> KnownSeries:
     return series.known((kind, service), lambda: KnownSeries(kind))
 
 
-@kept
-def _scan(
-    kind: Any, data: Any, begin: Any, end: Any, learn: Any, slots: Any, nodes: Any, arena: Any,
-    used: Any, node: Any, at: Any, value: Any, bits: Any, record: Any, read: Any,
-) -> Any:  # fmt: skip
-    """Fill the columns for the records that can be read; how many samples those have."""
-    count = np.int64(0)
-    for i in range(begin.size):
-        before = count
-        if kind == WRITE:
-            count = _request(
-                data, begin[i], end[i], learn, slots, nodes, arena, used, count, node, at, bits
-            )
-        else:
-            count = _export(
-                data, begin[i], end[i], learn, slots, nodes, arena, used, count, node, at,
-                value, bits,
-            )  # fmt: skip
-        read[i] = count > before
-        if read[i]:
-            record[before:count] = i
-        else:
-            count = before
-    return count
+@cache
+def _scan() -> Any:
+    """Build the kernel, loading its machine code if that is there; seconds if it is not."""
+    sources = SOURCES
+
+    def scan(
+        kind: Any, data: Any, begin: Any, end: Any, learn: Any, slots: Any, nodes: Any, arena: Any,
+        used: Any, node: Any, at: Any, value: Any, bits: Any, record: Any, read: Any,
+    ) -> Any:  # fmt: skip
+        count = np.int64(sources * 0)  # named here so that it is in the key of the cache: see tree.py
+        for i in range(begin.size):
+            before = count
+            if kind == WRITE:
+                count = _request(
+                    data, begin[i], end[i], learn, slots, nodes, arena, used, count, node, at, bits
+                )
+            else:
+                count = _export(
+                    data, begin[i], end[i], learn, slots, nodes, arena, used, count, node, at,
+                    value, bits,
+                )  # fmt: skip
+            read[i] = count > before
+            if read[i]:
+                record[before:count] = i
+            else:
+                count = before
+        return count
+
+    return kept(scan)
 
 
 @compiled
@@ -163,7 +152,7 @@ def _request(
             if a < 0:
                 return NONE
             inner = b
-        leaf = _child(data, first, inner, ROOT, learn, slots, nodes, arena, used)
+        leaf = child(data, first, inner, ROOT, learn, slots, nodes, arena, used)
         if leaf < 0 or inner == last or not (learn or nodes[leaf, 4] >= 0):
             return NONE
         while inner < last:
@@ -173,7 +162,7 @@ def _request(
             inner = b
             number = np.int64(0)  # a value of zero is left out
             if b - a > 9 and data[a] == 0x09:  # noqa: PLR2004 - a double
-                number = _whole(data, a + 1)
+                number = whole(data, a + 1)
                 a += 9
             if b - a < 2 or data[a] != 0x10:  # noqa: PLR2004 - the time
                 return NONE
@@ -234,7 +223,7 @@ def _head(
         if a < 0:
             return NONE, start
         behind = b
-    return _child(data, start, behind, parent, learn, slots, nodes, arena, used), behind
+    return child(data, start, behind, parent, learn, slots, nodes, arena, used), behind
 
 
 @compiled
@@ -285,9 +274,9 @@ def _metric(
     if points != b:
         return NONE
     # The head's last byte but one is the data's tag, so that gauge and sum are told apart
-    own = _child(data, start, place + 1, parent, learn, slots, nodes, arena, used)
+    own = child(data, start, place + 1, parent, learn, slots, nodes, arena, used)
     if own >= 0 and monotonic:
-        own = _child(data, b - 2, b, own, learn, slots, nodes, arena, used)
+        own = child(data, b - 2, b, own, learn, slots, nodes, arena, used)
     if own < 0:
         return NONE
     place = a
@@ -315,12 +304,12 @@ def _point(
         place += 9
     if end - place < 18 or data[place] != 0x19:  # noqa: PLR2004 - time and value
         return NONE
-    moment = _whole(data, place + 1) // 1_000_000
+    moment = whole(data, place + 1) // 1_000_000
     place += 9
     if data[place] == 0x21:  # noqa: PLR2004 - a double
-        bits[count] = _whole(data, place + 1)
+        bits[count] = whole(data, place + 1)
     elif data[place] == 0x31:  # noqa: PLR2004 - an integer
-        value[count] = np.float64(_whole(data, place + 1))
+        value[count] = np.float64(whole(data, place + 1))
     else:
         return NONE
     place += 9
@@ -333,7 +322,7 @@ def _point(
         if a < 0:
             return NONE
         place = b
-    return _child(data, attributes, end, parent, learn, slots, nodes, arena, used)
+    return child(data, attributes, end, parent, learn, slots, nodes, arena, used)
 
 
 @compiled
@@ -359,85 +348,3 @@ def _varint(data: Any, place: Any, end: Any) -> Any:
         if byte < ASCII:
             return number, place + i + 1
     return NONE, NONE
-
-
-@compiled
-def _whole(data: Any, place: Any) -> Any:
-    """64 bits, the lowest first. The place is unsigned, so that it is not taken from the end."""
-    p = np.uint64(place)
-    return np.int64(
-        np.uint64(data[p])
-        | np.uint64(data[p + np.uint64(1)]) << np.uint64(8)
-        | np.uint64(data[p + np.uint64(2)]) << np.uint64(16)
-        | np.uint64(data[p + np.uint64(3)]) << np.uint64(24)
-        | np.uint64(data[p + np.uint64(4)]) << np.uint64(32)
-        | np.uint64(data[p + np.uint64(5)]) << np.uint64(40)
-        | np.uint64(data[p + np.uint64(6)]) << np.uint64(48)
-        | np.uint64(data[p + np.uint64(7)]) << np.uint64(56)
-    )
-
-
-@compiled
-def _child(
-    data: Any, start: Any, end: Any, parent: Any, learn: Any, slots: Any, nodes: Any, arena: Any,
-    used: Any,
-) -> Any:  # fmt: skip
-    """The node of some bytes below another; NONE when it is not there and not to be learned."""
-    total = np.uint64(used[2]) ^ (np.uint64(parent) * np.uint64(0x9E3779B97F4A7C15))
-    total += np.uint64(end - start)
-    place = start
-    while place + 8 <= end:
-        total = (total ^ np.uint64(_whole(data, place))) * np.uint64(0x9FB21C651E98DF25)
-        total ^= total >> np.uint64(32)
-        place += 8
-    for i in range(place, end):
-        total = (total ^ np.uint64(data[np.uint64(i)])) * np.uint64(0x9FB21C651E98DF25)
-    total ^= total >> np.uint64(29)
-    key, mask = np.int64(total >> np.uint64(1)), slots.size - 1
-    slot = key & mask
-    while slots[slot] >= 0:
-        found = slots[slot]
-        if (
-            nodes[found, 0] == key
-            and nodes[found, 1] == parent
-            and nodes[found, 3] == end - start
-            and _same(data, start, arena, nodes[found, 2], end - start)
-        ):
-            return found
-        slot = (slot + 1) & mask
-    if not learn or used[0] >= nodes.shape[0]:
-        return NONE
-    found, free = used[0], used[1]
-    slots[slot] = found
-    nodes[found, 0], nodes[found, 1], nodes[found, 2], nodes[found, 3] = (
-        key, parent, free, end - start,
-    )  # fmt: skip
-    nodes[found, 4] = NONE
-    arena[free : free + end - start] = data[start:end]
-    used[0], used[1] = found + 1, free + end - start
-    return found
-
-
-@compiled
-def _same(one: Any, i: Any, other: Any, j: Any, size: Any) -> Any:
-    k = np.int64(0)
-    while k + 8 <= size:
-        if _whole(one, i + k) != _whole(other, j + k):
-            return False
-        k += 8
-    while k < size:
-        if one[np.uint64(i + k)] != other[np.uint64(j + k)]:
-            return False
-        k += 1
-    return True
-
-
-@kept
-def _placed(slots: Any, nodes: Any, count: Any) -> None:
-    """Put the nodes where they will be found in a larger table."""
-    mask = slots.size - 1
-    for node in range(1, count):
-        slot = nodes[node, 0] & mask
-        while slots[slot] >= 0:
-            slot = (slot + 1) & mask
-        slots[slot] = node

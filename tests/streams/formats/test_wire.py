@@ -147,9 +147,9 @@ def test_what_is_learned_of_a_message_is_as_large_as_its_series(name: str) -> No
     """Not as its bytes: a record may unpack to very many that name nothing."""
     using = warm(name)
     series = learned(using, name)
-    before = len(series._nodes)
+    before = len(series._tree.nodes)
     series.learn(b"\x0a\x00" * 2**20, [0], [NOW], [1.0])
-    assert len(series._nodes) == before
+    assert len(series._tree.nodes) == before
     assert known(using, name, MAKERS[name](NOW + 1, 1, 2, 3))
 
 
