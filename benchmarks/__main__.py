@@ -1,7 +1,9 @@
 """Run the benches and write `benchmarks/results.json`: `python -m benchmarks [NAME...]`.
 
-Names are throughput, latency, scorer, logs and opinions; all of them by default. Figures of this machine are
-written beside the results, because ratios travel and rates do not.
+Names are throughput, wires, latency, scorer, logs and opinions; all of them by default. Apart from
+these stands `python -m benchmarks endurance --rate 10000 --minutes 30`: it takes as long as it
+says (`--help` tells what it prints), and fails when an event is lost. Figures of this machine
+are written beside the results, because ratios travel and rates do not.
 """
 
 import json
@@ -15,10 +17,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import latency, logs, opinions, scorer, throughput
+from benchmarks import endurance, latency, logs, opinions, scorer, throughput, wires
 
 BENCHES: dict[str, Callable[[Callable[[str], None]], dict[str, Any]]] = {
     "throughput": throughput.run,
+    "wires": wires.run,
     "latency": latency.run,
     "scorer": scorer.run,
     "logs": logs.run,
@@ -30,11 +33,18 @@ RESULTS = Path(__file__).parent / "results.json"
 def main(names: list[str]) -> int:
     """Run what is named; exit status 2 for an unknown name."""
     console = Console(stderr=True)
+    if names[:1] == ["endurance"]:
+        found = endurance.main(names[1:], console.print)
+        _write(_kept() | found)
+        Console().print(table(found))
+        return int(endurance.failed(found))
     unknown = set(names) - BENCHES.keys()
     if unknown:
-        console.print(f"unknown bench {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}")
+        console.print(
+            f"unknown bench {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}, endurance"
+        )
         return 2
-    results: dict[str, Any] = json.loads(RESULTS.read_text()) if names and RESULTS.is_file() else {}
+    results = _kept() if names else {n: v for n, v in _kept().items() if n.startswith("endurance")}
     for name in names or BENCHES:
         console.rule(name)
         results |= BENCHES[name](console.print)
@@ -44,9 +54,18 @@ def main(names: list[str]) -> int:
         "system": platform.system(),
     }
     results |= ratios(results)
-    RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+    _write(results)
     Console().print(table(results))
     return 0
+
+
+def _kept() -> dict[str, Any]:
+    """What was measured before."""
+    return json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+
+
+def _write(results: dict[str, Any]) -> None:
+    RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
 
 
 def ratios(results: dict[str, Any]) -> dict[str, float]:

@@ -233,15 +233,18 @@ def _counted(kafka: KafkaSettings, payload: Payload) -> None:
         raise RuntimeError(f"{found} in frames, {payload.elements} written")
 
 
-def everything(kafka: KafkaSettings, topic: Topic) -> Iterator[Any]:
-    """The committed records of a topic."""
+def everything(kafka: KafkaSettings, topic: Topic, *, tail: int = 0) -> Iterator[Any]:
+    """The committed records of a topic, of the last `tail` offsets of each partition, 0: all."""
     consumer = _consumer(
         kafka,
         "everything",
         **{"isolation.level": "read_committed", "enable.partition.eof": True},
     )
-    name = kafka.topic(topic)
-    consumer.assign([TopicPartition(name, p, OFFSET_BEGINNING) for p in range(topic.partitions)])
+    places = [TopicPartition(kafka.topic(topic), p) for p in range(topic.partitions)]
+    for place in places:
+        low, high = consumer.get_watermark_offsets(place, timeout=10)
+        place.offset = max(low, high - tail) if tail else low
+    consumer.assign(places)
     left = topic.partitions
     while left:
         for message in consumer.consume(1000, timeout=1.0):
