@@ -334,7 +334,7 @@ def _burst(seen: Seen, phases: Mapping[str, Phase]) -> dict[str, float]:
 
 def by_minute(seen: Seen, phases: Mapping[str, Phase]) -> Iterator[str]:
     """The run as a table."""
-    yield "minute  phase    p50 ms  p99 ms  intake lag  detect lag  memory MiB"
+    yield "min  phase   p50 ms p99 ms intake lag detect lag memory MiB"
     first, last = seen.looks[0].at, seen.looks[-1].at
     for minute in range(int((last - first) // 60) + 1):
         start, end = first + 60 * minute, first + 60 * (minute + 1)
@@ -344,11 +344,11 @@ def by_minute(seen: Seen, phases: Mapping[str, Phase]) -> Iterator[str]:
             continue
         phase = next((n for n, p in phases.items() if p.began <= looks[0].at <= p.ended), "")
         p50, p99 = np.percentile(said, [50, 99]) if said else (np.nan, np.nan)
-        memory = ", ".join(f"{name} {mib:.0f}" for name, mib in looks[-1].memory.items())
+        memory = ", ".join(f"{name[:6]} {mib:.0f}" for name, mib in looks[-1].memory.items())
         yield (
-            f"{minute:>6}  {phase:<7}{p50:>8.0f}{p99:>8.0f}"
-            f"{max(look.intake for look in looks):>12,}{max(look.detect for look in looks):>12,}"
-            f"  {memory}"
+            f"{minute:>3}  {phase:<6}{p50:>8.0f}{p99:>7.0f}"
+            f"{max(look.intake for look in looks):>11,}{max(look.detect for look in looks):>11,}"
+            f" {memory}"
         )
 
 

@@ -112,7 +112,8 @@ def _scan() -> Any:
         kind: Any, data: Any, begin: Any, end: Any, learn: Any, slots: Any, nodes: Any, arena: Any,
         used: Any, node: Any, at: Any, value: Any, bits: Any, record: Any, read: Any,
     ) -> Any:  # fmt: skip
-        count = np.int64(sources * 0)  # named here so that it is in the key of the cache: see tree.py
+        # Its sources are named so that they are in the key of the cache: see tree.py
+        count = np.int64(sources * 0)
         for i in range(begin.size):
             before = count
             if kind == WRITE:
