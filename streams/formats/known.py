@@ -257,7 +257,7 @@ def _cut(data: Any, start: Any, stop: Any, hint: Any, cut: Any, numbers: Any) ->
     if time < 0:
         return False
     value_end, numbers[1] = _number(data, value, stop)
-    time_end, moment = _moment(data, time, stop)
+    time_end, moment = instant(data, time, stop)
     if value_end < 0 or time_end < 0 or value_end >= stop or time_end >= stop:
         return False
     if not (_ends(data[value_end]) and _ends(data[time_end])):
@@ -348,7 +348,7 @@ def _number(data: Any, start: Any, stop: Any) -> Any:
 
 
 @compiled
-def _moment(data: Any, start: Any, stop: Any) -> Any:
+def instant(data: Any, start: Any, stop: Any) -> Any:
     """A time's end and epoch ms: an integer of any unit, or RFC 3339 in UTC; else -1."""
     if start < stop and data[start] == QUOTE:
         return _text_moment(data, start + 1, stop)
@@ -370,7 +370,8 @@ def _moment(data: Any, start: Any, stop: Any) -> Any:
 
 
 @compiled
-def _digits(data: Any, start: Any, size: Any) -> Any:
+def digits(data: Any, start: Any, size: Any) -> Any:
+    """The number that so many digits are, or -1."""
     whole = np.int64(0)
     for i in range(start, start + size):
         if not ZERO <= data[i] <= NINE:
@@ -385,9 +386,9 @@ def _text_moment(data: Any, i: Any, stop: Any) -> Any:
     none = np.int64(-1), np.int64(0)
     if i + TEXT + 1 > stop:
         return none
-    year, month, day = _digits(data, i, 4), _digits(data, i + 5, 2), _digits(data, i + 8, 2)
-    hour, minute = _digits(data, i + 11, 2), _digits(data, i + 14, 2)
-    second = _digits(data, i + 17, 2)
+    year, month, day = digits(data, i, 4), digits(data, i + 5, 2), digits(data, i + 8, 2)
+    hour, minute = digits(data, i + 11, 2), digits(data, i + 14, 2)
+    second = digits(data, i + 17, 2)
     marks = data[i + 4] == MINUS and data[i + 7] == MINUS and data[i + 10] == 84  # noqa: PLR2004 - T
     colons = data[i + 13] == 58 and data[i + 16] == 58  # noqa: PLR2004 - :
     if not (marks and colons and 1970 <= year <= LAST_YEAR and 1 <= month <= 12):  # noqa: PLR2004
@@ -411,13 +412,13 @@ def _text_moment(data: Any, i: Any, stop: Any) -> Any:
             return none
     if i + 1 >= stop or data[i] != 90 or data[i + 1] != QUOTE:  # noqa: PLR2004 - Z
         return none
-    return i + 2, _days(year, month, day) * 86_400_000 + (
+    return i + 2, days(year, month, day) * 86_400_000 + (
         (hour * 60 + minute) * 60 + second
     ) * 1000 + ms
 
 
 @compiled
-def _days(year: Any, month: Any, day: Any) -> Any:
+def days(year: Any, month: Any, day: Any) -> Any:
     """Days since 1970-01-01. Source: H. Hinnant, days_from_civil."""
     year -= month <= 2  # noqa: PLR2004 - a year begins in March
     era = year // 400

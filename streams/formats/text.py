@@ -10,7 +10,9 @@ import re
 import numpy as np
 
 from streams.formats.columns import ELEMENT, Batch, Parsed, Reading, Rows, settled
+from streams.formats.line_scan import put
 from streams.formats.severity import stated
+from streams.formats.text_scan import read
 from streams.formats.times import epoch_ms, one
 
 STAMP = re.compile(r"\W?(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d))")
@@ -20,7 +22,11 @@ NOTHING = np.zeros(0)
 def parse(batch: Batch, reading: Reading) -> Parsed:
     """Read a batch of records."""
     rows = Rows()
-    for index, raw in enumerate(batch.values):
+    found, plain = read(batch, reading.limits)
+    if not batch.service:
+        plain[:] = False
+    for index in np.flatnonzero(~plain).tolist():
+        raw = batch.values[index]
         if len(raw) > (limit := reading.limits.record_bytes):
             rows.refuse(index, "too-large", f"{len(raw)} bytes, {limit} allowed")
         elif not raw.strip():
@@ -31,6 +37,8 @@ def parse(batch: Batch, reading: Reading) -> Parsed:
             rows.refuse(index, "too-many-elements", f"over {reading.limits.elements} lines")
         else:
             _record(index, raw, batch, reading, rows)
+    if batch.service:
+        put(rows, found)
     at = epoch_ms(rows.line_at, lambda i, why: rows.refuse(rows.line_origin[i], "bad-time", why))
     return settled(rows, NOTHING.astype(np.int64), NOTHING, at, batch, reading)
 
