@@ -25,7 +25,7 @@ from agents.scorer.block import CAPACITY
 from agents.scorer.scorer import Scores, score_rows
 from agents.series_block import EVIDENCE, Block
 from agents.series_index import NOWHERE, Place, Places, SeriesIndex
-from agents.share import Said, Share, patience, placed
+from agents.share import Said, Share, by_block, patience, placed
 from agents.telling import event_of, opened
 from agents.turnings import beaten, looping, overdue
 from agents.watch import Sample, Verdict, step
@@ -212,16 +212,17 @@ class Detect:
         now: float,
     ) -> Iterator[Share]:
         """What of a frame is each block's, but for blocks that include it already."""
-        places = self._places(samples.names, index, offset, now)
-        self.left_out += int(np.count_nonzero((places == LEFT_OUT)[samples.code]))
-        number = (places // CAPACITY)[samples.code]
-        row = (places % CAPACITY).astype(np.int32)[samples.code]
-        for held in np.unique(number).tolist():
-            if held >= 0 and offset > index.blocks[held].included:
-                mine = number == held
+        places = self._places(samples.names, index, offset, now)[samples.code]
+        self.left_out += int(np.count_nonzero(places == LEFT_OUT))
+        row, place, ends = by_block(places, len(index.blocks))
+        at, value = at[place], samples.value[place]
+        begin = 0
+        for held, end in enumerate(ends.tolist()):
+            if end > begin and offset > index.blocks[held].included:
+                mine = slice(begin, end)
                 block = index.in_memory(held)
-                place = np.flatnonzero(mine)
-                yield Share(block, row[place], at[place], samples.value[place], place, held)
+                yield Share(block, row[mine], at[mine], value[mine], place[mine], held)
+            begin = end
 
     def _places(self, names: Sequence[str], index: SeriesIndex, offset: int, now: float) -> Places:
         """The number of each name's place, or why it has none."""
@@ -274,9 +275,10 @@ class Detect:
 
     def _ended(self, blocks: Iterable[tuple[int, Block]], clock: Clock) -> Iterator[Said]:
         """Clear the anomalies of series that have fallen silent, at the time when that was so."""
+        now, ended_s = clock.after, self.settings.ended_s
         for _, block in blocks:
-            for row in list(block.open):
-                yield from self._silent(block, row, clock.after, clock)
+            for row in [r for r, watch in block.open.items() if now >= watch.heard_at + ended_s]:
+                yield from self._silent(block, row, now, clock)
 
     def _silent(self, block: Block, row: int, now: float, clock: Clock) -> Iterator[Said]:
         """Clear a row's anomaly if nothing was heard of the row for long enough by `now`."""

@@ -82,7 +82,9 @@ class Opinions:
         self._scored = False
         if not said:
             return []
-        opened = [(n, row) for n, block in enumerate(index.blocks) for row in block.open]
+        opened = np.array(
+            [(n, row) for n, b in enumerate(index.blocks) for row in b.open], np.int64
+        )
         return [self._with_opinions(anomaly, index, opened) for anomaly in said]
 
     def left(self, number: int, row: int) -> None:
@@ -191,7 +193,7 @@ class Opinions:
         return scores._replace(emitted=emitted)
 
     def _with_opinions(
-        self, anomaly: Anomaly, index: SeriesIndex, opened: list[tuple[int, int]]
+        self, anomaly: Anomaly, index: SeriesIndex, opened: npt.NDArray[np.int64]
     ) -> Anomaly:
         place = index.find(anomaly.series)
         if place is None:

@@ -1,11 +1,13 @@
 """What of a frame is one block's, and what was said of it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from agents.clock import Clock
+from agents.scorer.block import CAPACITY
 from agents.scorer.interval import GAP
 from agents.series_block import Block
 from schemas.anomalies import Anomaly
@@ -47,3 +49,36 @@ def placed(event: Anomaly, at: float, clock: Clock, place: int) -> Said:
     """What a sample led to, or with a `place` below 0 the time `at` that had passed before one."""
     passed = place < 0
     return Said(clock.place(at) if passed else place, not passed, event)
+
+
+def by_block(
+    places: npt.NDArray[np.int64], blocks: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """A frame's samples put together by block, in their order: rows, places in the frame, ends.
+
+    `places` [n] are the numbers of the series' places, negative ones are left out; the samples of
+    block b are those before `ends[b]` [blocks] and not before the end of the block before it.
+    """
+    rows, order = np.empty(len(places), np.int32), np.empty(len(places), np.int64)
+    ends = np.zeros(blocks, np.int64)
+    kept = _by_block(places, rows, order, ends)
+    return rows[:kept], order[:kept], ends
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator] # numba has no types
+def _by_block(places: Any, rows: Any, order: Any, ends: Any) -> Any:
+    """Sort by counting; how many there are."""
+    for place in places:
+        if place >= 0:
+            ends[place // CAPACITY] += 1
+    total = 0
+    for b in range(ends.size):  # where each begins, which ends where it ends
+        count = ends[b]
+        ends[b] = total
+        total += count
+    for i in range(places.size):
+        if places[i] >= 0:
+            b = places[i] // CAPACITY
+            rows[ends[b]], order[ends[b]] = places[i] % CAPACITY, i
+            ends[b] += 1
+    return total

@@ -9,7 +9,6 @@ times a series, in arrays; nothing is done for an ordinary sample but writing it
 not saved: what moved in the minute before a restart is not counted, open anomalies are.
 """
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +24,7 @@ TOGETHER_S = 60.0  # a fault reaches what is near within a scrape or two
 ALIVE_S = 600.0  # series silent for longer, of pods long gone, are no siblings any more
 
 Ints = npt.NDArray[np.int64]
+BY_PLACE = np.array([CAPACITY, 1])  # times a block's number and a row: a place
 
 
 class Moved(NamedTuple):
@@ -84,9 +84,9 @@ class Siblings:
             self._moved_at[places[moved]] = at[moved]
 
     def count(
-        self, service: str, at: float, series: tuple[int, int], open_rows: Iterable[tuple[int, int]]
+        self, service: str, at: float, series: tuple[int, int], open_rows: npt.ArrayLike
     ) -> Moved:
-        """The siblings of a series at a time; `open_rows` have open anomalies."""
+        """The siblings of a series at a time; `open_rows` [n, 2] have open anomalies."""
         code = self.codes.get(service)
         if code is None:
             return Moved(0, 0)
@@ -94,9 +94,11 @@ class Siblings:
         others = places[places != series[0] * CAPACITY + series[1]]
         alive = others[self._seen_at[others] >= at - ALIVE_S]
         moved = np.abs(self._moved_at[alive] - at) <= TOGETHER_S
-        opened = np.array([n * CAPACITY + row for n, row in open_rows], np.int64)
+        opened = np.asarray(open_rows, np.int64).reshape(-1, 2) @ BY_PLACE
         if len(opened):
-            moved |= np.isin(alive, opened)
+            is_open = np.zeros(len(self._seen_at), np.bool_)
+            is_open[opened[opened < len(is_open)]] = True
+            moved |= is_open[alive]
         return Moved(len(alive), int(np.count_nonzero(moved)))
 
     def size(self, service: str) -> int:
