@@ -135,7 +135,7 @@ def create_app(
 
     app = FastAPI(
         title=TITLE, description=DESCRIPTION, version=version("sentinel-pipeline"),
-        lifespan=lifespan, docs_url=None, redoc_url=None,
+        lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False,
     )  # fmt: skip
     for endpoint in TABLE:
         _add(app, endpoint, door)

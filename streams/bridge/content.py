@@ -121,3 +121,4 @@ UNPACK: dict[str, Callable[[bytes, int], bytes]] = {
     "deflate": _deflate,
     "zstd": _zstd,
 }
+ENCODINGS = tuple(UNPACK)

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from schemas.topics import RAW_LOGS, RAW_METRICS
+from streams.bridge.content import ENCODINGS
 from streams.bridge.endpoint import Content, Document, Endpoint, Result, Route, media_type
 from streams.bridge.refusal import AWAY, RefusedRequest
 from streams.formats import FORMATS, MEDIA
@@ -21,7 +22,6 @@ JSON = "application/json"
 LINES = ("application/x-ndjson", "application/jsonl")
 TYPES = {JSON: "json", **dict.fromkeys(LINES, "json"), **MEDIA}
 NAMED = tuple(name for name in FORMATS if not name.startswith("avro"))  # which asks a registry
-ENCODINGS = ("identity", "gzip", "deflate", "zstd")
 
 
 class Reason(BaseModel):
@@ -140,7 +140,7 @@ EXAMPLES: list[dict[str, Any]] = [
         "message": "payment refused",
     },
 ]
-ALERT = {
+ALERT: dict[str, Any] = {
     "version": "4",
     "status": "firing",
     "receiver": "sentinel",

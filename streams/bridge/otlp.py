@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from schemas.topics import RAW_LOGS, RAW_METRICS
+from streams.bridge.content import ENCODINGS
 from streams.bridge.endpoint import (
     Content,
     Document,
@@ -135,7 +136,7 @@ def _endpoint(
         path=path,
         takes=takes,
         route=route,
-        encodings=("identity", "gzip", "deflate", "zstd"),
+        encodings=ENCODINGS,
         content=content_of,
         accepted=accepted,
         refused=refused,

@@ -194,6 +194,7 @@ class _Request(_Message):
 
 
 DECODE = msgspec.json.Decoder(_Request).decode
+NOTHING = b"{}"  # what protobuf's JSON makes of a request without data
 
 
 def parse(batch: Batch, reading: Reading) -> Parsed:
@@ -203,6 +204,8 @@ def parse(batch: Batch, reading: Reading) -> Parsed:
 
 def _read(record: Record, raw: bytes) -> None:
     request = DECODE(raw)
+    if raw.strip() == NOTHING:
+        raise Refused("empty", "a request without data")
     if request.spans is not None:
         raise Refused("not-an-event", "traces are not read")
     walk = Walk(record, texts_of)

@@ -45,7 +45,7 @@ def serving(
     kafka: KafkaSettings, intake: dict[str, Any] | None = None, **changes: object
 ) -> Iterator[httpx.Client]:
     """A bridge, and a client for it."""
-    settings = BridgeSettings.model_validate(changes)
+    settings = BridgeSettings.model_validate({"acknowledge_s": 60, **changes})
     chosen = IntakeSettings.model_validate(ANY_TIME if intake is None else intake)
     app = create_app(settings, kafka, chosen)
     document = app.openapi()
@@ -60,7 +60,7 @@ def serving(
         thread = threading.Thread(target=lambda: asyncio.run(running.serve(sockets=[link])))
         thread.start()
         try:
-            until(ready.is_set)
+            until(ready.is_set, 170)  # compiles, when it is the first on this machine
             with httpx.Client(
                 base_url=url(link), timeout=60, event_hooks={"response": [check]}
             ) as client:
