@@ -22,6 +22,7 @@ MACROS = (
     "TAGS", "SEQNUM", *DATES, *UNIX,
 )  # fmt: skip
 LEAST_MACROS = 3
+TAGS = ("syslog-tag", "syslogtag", "tag", "programname", "app-name")
 JOURNAL = ("__REALTIME_TIMESTAMP", "__CURSOR", "_SYSTEMD_UNIT", "_BOOT_ID")
 SOURCES = {  # what Vector's sources call themselves
     "amqp", "aws_kinesis_firehose", "aws_s3", "aws_sqs", "datadog_agent", "demo_logs",
@@ -143,9 +144,15 @@ def _recorded(document: Document) -> bool:
 
 
 def _rsyslog(document: Document) -> bool:
-    if not _is_text(document, "message", "timereported"):
+    if not any(_is_text(document, name, "timereported") for name in ("message", "msg")):
         return False
     return any(name in document for name in ("fromhost", "timegenerated", "facility"))
+
+
+def _rsyslog_list(document: Document) -> bool:
+    """A list template as rsyslog's documents show it for Elasticsearch."""
+    usual = ("@timestamp", "message", "host", "severity", "facility")
+    return _is_text(document, *usual) and any(name in document for name in TAGS)
 
 
 def _syslog_ng(document: Document) -> bool:
@@ -206,6 +213,8 @@ MARKS = (
          lambda d: str(d.get("@version")) == "1" and _is_text(d, "@timestamp")),
     Mark("logstash", PARSES, "have @timestamp and message", _shipped),
     Mark("rsyslog-json", MARKED, "have timereported and message: rsyslog's JSON", _rsyslog),
+    Mark("rsyslog-json", FITS, "have host, severity, facility and a tag, as rsyslog's templates",
+         _rsyslog_list),
     Mark("syslog-ng-json", MARKED, "have MESSAGE and other macros of syslog-ng", _syslog_ng),
     Mark(ALERTMANAGER, MARKED, "have alerts and their group: Alertmanager's webhook", _webhook),
     Mark(ALERTMANAGER, MARKED, "have an event of Alertmanager's recorder in data", _recorded),

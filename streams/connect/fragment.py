@@ -6,6 +6,7 @@ speaks for what, so that putting one right means taking a `#` away.
 
 import json
 import secrets
+import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import yaml
 from schemas.errors import Rejected
 from streams.connect.recognise import Found
 
-WIDE = 110  # characters of a comment
+WIDE = 92  # characters of a comment
 Recognised = tuple[str, Found]  # topic, as settings name it
 
 
@@ -24,17 +25,17 @@ def fragment(found: Iterable[Recognised], head: Iterable[str], registry: str = "
     known = [(name, each) for name, each in topics if each.format]
     if not known:
         raise Rejected("no topic was recognised, so there are no settings to write")
-    return "\n".join([*map(comment, head), *_intake(topics, registry)]) + "\n"
+    top = [line for said in head for line in comments(said)]
+    return "\n".join([*top, *_intake(topics, registry)]) + "\n"
 
 
 def _intake(topics: list[Recognised], registry: str) -> Iterator[str]:
     yield "intake:"
     yield "  topics:"
     for name, found in topics:
-        why = "; ".join(found.reasons)
-        yield f"    {comment(f'{found.certainty}: {why}')}"
-        for warning in found.warnings:
-            yield f"    {comment(f'beware: {warning}')}"
+        said = "; ".join(found.reasons), *(f"beware: {warning}" for warning in found.warnings)
+        for part in (f"{found.certainty}: {said[0]}", *said[1:]):
+            yield from (f"    {line}" for line in comments(part))
         if found.format:
             yield f"    {scalar(name)}: {scalar(found.format)}"
         else:
@@ -42,7 +43,7 @@ def _intake(topics: list[Recognised], registry: str) -> Iterator[str]:
             yield f"    # {scalar(name)}: {choice}"
     services = [(name, found.service) for name, found in topics if found.format and found.service]
     if services:
-        yield f"  services:  {comment('of records that name none; check them')}"
+        yield "  services:  # of records that name none: check them"
     for name, service in services:
         yield f"    {scalar(name)}: {scalar(service)}"
     if registry and any(found.format.partition("@")[0] == "avro" for _, found in topics):
@@ -50,10 +51,10 @@ def _intake(topics: list[Recognised], registry: str) -> Iterator[str]:
         yield f"    url: {scalar(registry)}"
 
 
-def comment(text: str) -> str:
-    """The text as one line of comment: what came from records cannot end it."""
+def comments(text: str) -> list[str]:
+    """The text as lines of comment: what came from records cannot end them."""
     said = "".join(letter if letter.isprintable() else " " for letter in text)
-    return f"# {said[:WIDE]}{'...' if len(said) > WIDE else ''}"
+    return [f"# {line}" for line in textwrap.wrap(said, WIDE, subsequent_indent="  ")]
 
 
 def scalar(text: str) -> str:

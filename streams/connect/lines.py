@@ -18,7 +18,8 @@ NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 DATE = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)"
 SYSLOG = re.compile(rf"<\d{{1,3}}>(?:1 (?:-|{DATE}) \S+ \S+ \S+ |(?:{YEARLESS}|{DATE}) \S+ )")
 FILED = re.compile(
-    rf"(?:{YEARLESS}|{DATE}) (?P<host>[\w.:-]+) (?P<tag>[\w./()-]+)(?P<pid>\[\d+\])?: "
+    rf"(?:{YEARLESS}|{DATE}) (?P<host>[\w.:-]+) (?P<tag>[\w./()-]+)"
+    r"(?:: |(?P<pid>\[\d+\]):? )"
 )
 PUTVAL = re.compile(r'PUTVAL\s+("[^"]+"|[^\s/]+/[^\s/]+/[^\s/]+)\s')
 GRAPHITE = re.compile(

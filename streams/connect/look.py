@@ -1,7 +1,9 @@
 """A look at a cluster that leaves nothing behind: what topics there are, their last records.
 
 Partitions are assigned, never subscribed to, under a group name that is used once: no group
-appears, no offset is committed, no topic is made, nobody's rebalance is disturbed.
+appears, no offset is committed, no topic is made, nobody's rebalance is disturbed. On a
+cluster where no consumer group ever was, Kafka itself makes its `__consumer_offsets` when
+the client library asks for the group's coordinator, as it does for every first consumer.
 """
 
 import fnmatch
@@ -16,7 +18,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from schemas.errors import Unavailable
 from schemas.topics import CATALOGUE, RAW
-from streams.cluster import PATIENCE_S, quiet, reach
+from streams.cluster import quiet, reach
 from streams.connect.clues import Sampled
 from streams.connection import KafkaSettings
 
@@ -25,8 +27,10 @@ WATCH_S = 2.0  # between the two moments at which ends are compared, at least
 TOPIC_BYTES = 4 * 1024 * 1024  # of one topic's sample
 TOPIC_RECORDS = 1000  # the same
 FARTHER = 20  # times as many offsets back, where transactions' marks fill the end
+TIMEOUT_S = 30.0  # for an answer about many partitions, or for the next of their records
 PLACES = 64  # partitions read at once
 POLL_S = 0.2
+AWAY_S = 5.0  # without any broker, after which none is waited for
 INTERNAL = ("__", "_schemas", "_confluent")
 Place = tuple[str, int]
 Kind = Literal["sampled", "empty", "internal", "own", "foreign", "failed"]
@@ -130,10 +134,11 @@ class Looker:
 
     def __init__(self, kafka: KafkaSettings) -> None:
         self._kafka, self._away = kafka, ""
-        self._admin = AdminClient(quiet(kafka))
+        patient = {**quiet(kafka), "socket.timeout.ms": int(TIMEOUT_S * 1000)}
+        self._admin = AdminClient(patient)
         self._consumer = Consumer(
             {
-                **quiet(kafka),
+                **patient,
                 "group.id": f"{kafka.prefix}connect-{secrets.token_hex(4)}",
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
@@ -181,7 +186,7 @@ class Looker:
         if not wanted:
             return {}
         found = self._admin.list_offsets(
-            wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=PATIENCE_S
+            wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=TIMEOUT_S
         )
         result: dict[Place, int] = {}
         for place, future in found.items():
@@ -233,10 +238,12 @@ class Looker:
             return
         self._consumer.assign([TopicPartition(*place, offset) for place, offset in places.items()])
         left = set(places)
-        until = time.monotonic() + PATIENCE_S
+        until = time.monotonic() + TIMEOUT_S
         while left and time.monotonic() < until:
+            if self._away and time.monotonic() > until - TIMEOUT_S + AWAY_S:
+                break
             for message in self._consumer.consume(500, POLL_S):
-                until = time.monotonic() + PATIENCE_S
+                until = time.monotonic() + TIMEOUT_S
                 place = message.topic(), message.partition()
                 if place not in left:
                     continue

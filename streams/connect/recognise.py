@@ -117,8 +117,8 @@ class Judgement:
         if rivals := [name for name in kinds if name != best and self._ties(name, best)]:
             for name in rivals:
                 self.reasons.append(self._why(name))
-            return self._unsure((best, *rivals), "both explain them equally")
-        others = self._others(best, kinds)
+            return self._unsure((best, *rivals), "they are explained equally well by each")
+        others = self._others(best)
         share = kinds[best] / len(self.records)
         if others and max(others.values()) >= max(2, SECOND * len(self.records)):
             second = max(others, key=lambda name: others[name])
@@ -206,15 +206,10 @@ class Judgement:
         weak = Counter(name for each in self.clues for name in each)
         first = self.records[0].value
         if not weak:
-            self.reasons.append(
-                f"of no format that Sentinel knows; the first begins {_start(first)}"
-            )
-            return self._unsure((), "")
+            return self._unsure((), f"no format that Sentinel knows; {_start(first)}")
         most = [name for name, number in weak.most_common() if number == max(weak.values())]
         self.reasons += dict.fromkeys(self._why(name) for name in most)
-        why = (
-            "nothing marks them as one or the other" if len(most) > 1 else "that alone says little"
-        )
+        why = "nothing marks them as one of these" if len(most) > 1 else "that alone says little"
         return self._unsure(tuple(most), why)
 
     def _weight(self, name: str) -> int:
@@ -226,14 +221,14 @@ class Judgement:
         equal = sum(name in each and each[name].strength >= each[best].strength for each in of_best)
         return equal > TIE * len(of_best)
 
-    def _others(self, best: str, kinds: Mapping[str, int]) -> Counter[str]:
+    def _others(self, best: str) -> Counter[str]:
         """Records that speak for another format and not for the best one."""
         return Counter(
             name
             for each in self.clues
-            if best not in each
+            if best not in each or each[best].strength < FITS
             for name, clue in each.items()
-            if name in kinds and clue.strength >= FITS
+            if clue.strength >= FITS
         )
 
     def _why(self, name: str) -> str:
@@ -246,8 +241,7 @@ class Judgement:
 
     def _unsure(self, candidates: Sequence[str], why: str) -> Found:
         read = tuple(name for name in candidates if name in FORMATS)
-        reasons = (*self.reasons, why) if why else tuple(self.reasons)
-        return Found("", "unsure", reasons, read, tuple(self.warnings))
+        return Found("", "unsure", (*self.reasons, why), read, tuple(self.warnings))
 
 
 GENERIC = {
