@@ -23,17 +23,19 @@ from prometheus_client import CollectorRegistry
 from schemas.avro import encode
 from schemas.errors import Denied, SentinelError, Unavailable
 from schemas.operations import DeadLetter
-from schemas.topics import DEADLETTERS, LOGLINES, SAMPLES
+from schemas.topics import DEADLETTERS, INTAKE_REPORTS, LOGLINES, SAMPLES
 from streams.connection import KafkaSettings
 from streams.formats import FORMATS, format_of
 from streams.formats.avro_schema import NoSchemas
 from streams.formats.columns import Batch, Parsed, Reading, Reject, joined, refused
 from streams.formats.registry import Registry
 from streams.formats.series import SeriesIndex
+from streams.intake.account import Account
 from streams.intake.exactly_once import ExactlyOnce
 from streams.intake.framing import Frame, line_frames, sample_frames
 from streams.intake.lanes import DEFAULT
 from streams.intake.metrics import IntakeMetrics
+from streams.intake.redaction import Redaction
 from streams.intake.settings import IntakeSettings
 from streams.intake.tenants import Tenancy, lanes, owner
 
@@ -75,11 +77,13 @@ class Intake:
         self._settings, self._kafka = settings, kafka
         self._metrics = IntakeMetrics(registry or CollectorRegistry())
         self._registry = Registry(settings.registry) if settings.registry.url else None
+        self._redaction = Redaction(settings.redaction, settings.limits.decoded_bytes)
         self._tenancy = Tenancy(
             settings.tenants,
             settings.limits,
             settings.tenant_label,
             self._registry or NoSchemas(),
+            self._redaction.label,
         )
         self._lanes = lanes(settings.tenants, kafka.topic_prefix)
         self._sources = {
@@ -88,6 +92,9 @@ class Intake:
             )
             for topic, name in settings.topics.items()
         }
+        self._name = settings.instance or f"{socket.gethostname()}-{os.getpid()}"
+        self._began, self._reports = _now(), 0
+        self._account = Account(self._name, datetime.now(UTC))
         self._partitions: dict[str, int] = {}
         self._tidied = 0.0
 
@@ -111,7 +118,7 @@ class Intake:
         with ExactlyOnce(
             self._kafka,
             group=STAGE,
-            name=f"{STAGE}-{settings.instance or f'{socket.gethostname()}-{os.getpid()}'}",
+            name=f"{STAGE}-{self._name}",
             topics=sorted(self._sources),
             stop=stop,
             ended=self._ended,
@@ -123,17 +130,32 @@ class Intake:
             },
             transaction_timeout_ms=settings.transaction_timeout_ms,
             lanes=self._lanes,
+            ending=self._ending,
         ) as loop:
-            for topic in (SAMPLES, LOGLINES, DEADLETTERS):
+            for topic in (SAMPLES, LOGLINES, DEADLETTERS, INTAKE_REPORTS):
                 self._partitions[topic.name] = loop.partitions(self._kafka.topic(topic))
             while not stop.is_set():
                 self._turn(loop)
 
     def _ended(self, committed: bool) -> None:  # noqa: FBT001 - the loop's call
         """Follow the end of a transaction."""
+        for omission in self._account.omissions():
+            self._metrics.omitted(omission)
         self._metrics.ended(committed=committed)
+        self._account.ended(committed=committed)
         for reading in self._tenancy.readings.values():
             reading.series.totals.ended(committed=committed)
+
+    def _ending(self, loop: ExactlyOnce) -> None:
+        """Tell, in the transaction itself, what it keeps out."""
+        report = self._account.report(datetime.now(UTC), self._lanes.held())
+        if report is not None:
+            self._reports += 1
+            cause = f"{report.worker}/{self._began}/{self._reports}"
+            stamped = report.stamped(stage=STAGE, cause=cause, position="0", trace="")
+            value, headers = encode(stamped)
+            key = report.worker.encode()
+            loop.produce(self._kafka.topic(INTAKE_REPORTS), value, key=key, headers=headers)
 
     def _turn(self, loop: ExactlyOnce) -> None:
         most, longest = self._settings.batch_records, self._settings.commit_ms / 1000
@@ -168,7 +190,9 @@ class Intake:
                 self._metrics.add("records", len(records), topic, tenant)
                 self._metrics.add("bytes", its, topic, tenant)
                 part = Part(topic, tenant, name, self._tenancy.readings[tenant])
-                self._write(part, self._parsed(name, batch, part.reading), records, loop)
+                parsed = self._parsed(name, batch, part.reading)
+                self._account.read((topic, tenant), len(records), its, parsed)
+                self._write(part, parsed, records, loop)
         self._lanes.cost(topic, size, time.perf_counter() - began)
 
     def _parsed(self, name: str, batch: Batch, reading: Reading) -> Parsed:
@@ -195,20 +219,20 @@ class Intake:
         index = part.reading.series
         for frame in sample_frames(parsed.samples, index, self._partitions[SAMPLES.name], most):
             self._send(loop, self._kafka.topic(SAMPLES), "samples", frame)
-        for frame in line_frames(parsed.lines, self._partitions[LOGLINES.name], most):
+        lines = self._redaction.lines(parsed.lines)
+        for frame in line_frames(lines, self._partitions[LOGLINES.name], most):
             self._send(loop, self._kafka.topic(LOGLINES), "lines", frame)
-        now = datetime.now(UTC)
+        now, whose = datetime.now(UTC), (part.topic, part.tenant)
         for reject in parsed.rejects:
-            value, headers = encode(letter(records[reject.record], reject, now))
+            dead = letter(records[reject.record], reject, now, self._redaction, part.format)
+            value, headers = encode(dead)
             topic = self._kafka.topic(DEADLETTERS)
             key = records[reject.record].topic().encode()
             loop.produce(topic, value, key=key, headers=headers)
-            metrics.add("rejected", reject.elements, reject.rule, part.topic, part.tenant)
-            metrics.add("deadletters", 1, reject.rule, part.topic, part.tenant)
+            its = reject._replace(reason=dead.reason)
+            self._account.refused(whose, its, records[reject.record])
         metrics.add("samples", len(parsed.samples.code), part.format)
         metrics.add("lines", len(parsed.lines.service), part.format)
-        for reason, elements in parsed.skips.items():
-            metrics.add("skipped", elements, reason, part.topic, part.tenant)
 
     def _send(self, loop: ExactlyOnce, topic: str, kind: str, frame: Frame) -> None:
         loop.produce(topic, frame.value, key=b"%d" % frame.partition, partition=frame.partition)
@@ -261,22 +285,25 @@ def by_format(records: Sequence[Any], otherwise: str) -> dict[str, Sequence[Any]
     return result
 
 
-def letter(record: Any, reject: Reject, now: datetime) -> DeadLetter:
-    """The dead letter of a record."""
+def letter(
+    record: Any, reject: Reject, now: datetime, redaction: Redaction, name: str
+) -> DeadLetter:
+    """The dead letter of a record of the format `name`."""
     value: bytes = record.value() or b""
     place = f"{record.topic()}/{record.partition()}/{record.offset()}"
-    headers = _told(record.headers() or [])
+    headers = redaction.headers(_told(record.headers() or []))
+    shown = redaction.letter(value, reject.reason, KEPT_BYTES, packed="remote-write" in name)
     unstamped = DeadLetter(
         at=now,
         group=record.topic(),
         stage=STAGE,
         rule=reject.rule,
-        reason=reject.reason[:1000],
+        reason=shown.reason[:1000],
         topic=record.topic(),
         partition=record.partition(),
         offset=record.offset(),
         size=len(value),
-        original=value[:KEPT_BYTES],
+        original=shown.original,
         headers=headers,
     )
     trace = headers.get("traceparent", "")

@@ -9,6 +9,7 @@ from streams.formats import FORMATS
 from streams.formats.limits import Limits
 from streams.formats.registry_settings import RegistrySettings
 from streams.intake.lanes import DEFAULT
+from streams.intake.redaction_settings import RedactionSettings
 from streams.intake.tenants import Tenant
 
 
@@ -63,6 +64,10 @@ class IntakeSettings(BaseModel):
         description="a dead worker's transaction holds readers up for so long at most, ms",
     )
     limits: Limits = Limits()
+    redaction: RedactionSettings = Field(
+        default=RedactionSettings(),
+        description="secrets and personal data that stay in the raw topics",
+    )
     tenants: dict[str, Tenant] = Field(
         default={},
         description="tenants by name: topics, weight, bytes_per_s and limits of their own; a "

@@ -93,6 +93,7 @@ WRITE_POISON = {
     "empty": VERSION_2,  # version 2 where version 1 is read
     "too-large": b"\0" * 2 * 1024 * 1024,
 }
+WITHHELD = {"too-large-unpacked", "too-large"}  # packed, and nobody can say what is in it
 
 
 @pytest.mark.broker
@@ -136,7 +137,8 @@ def test_poison_harms_no_good_record(broker: EmbeddedBroker, topic_prefix: str) 
     assert len(dead) == 1000
     for one in dead:
         _, original = wanted[one.topic, one.partition, one.offset]
-        assert (one.size, one.original) == (len(original), original[:KEPT_BYTES])
+        kept = b"" if one.rule in WITHHELD else original[:KEPT_BYTES]
+        assert (one.size, one.original) == (len(original), kept)
         assert one.stage == "intake"
         assert one.reason
         assert one.cause == f"{one.topic}/{one.partition}/{one.offset}"
