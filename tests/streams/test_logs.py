@@ -41,3 +41,17 @@ def test_only_warnings_unless_asked(
     logging.getLogger("x").info("news")
     logging.getLogger("x").warning("trouble")
     assert len(capsys.readouterr().err.splitlines()) == lines
+
+
+def test_what_an_error_quotes_is_masked_but_for_addresses(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    set_up()
+    try:
+        int("ann@example.com")
+    except ValueError:
+        logging.getLogger("x").exception("10.1.2.3:9092 said password=hunter")
+    said = capsys.readouterr().err
+    assert "ann@" not in said
+    assert "hunter" not in said
+    assert "10.1.2.3:9092 said password=<secret> | Traceback" in said
