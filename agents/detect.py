@@ -29,7 +29,7 @@ from agents.share import Said, Share, by_block, patience, placed
 from agents.telling import event_of, opened
 from agents.turnings import beaten, looping, overdue
 from agents.watch import Sample, Verdict, step
-from agents.weak import Hint, Weak, hints
+from agents.weak import Faint, Weak, hints
 from runbooks.thresholds import Rule
 from schemas.anomalies import Anomaly
 from schemas.errors import Rejected
@@ -162,7 +162,7 @@ class Detect:
             return []
         said: list[Said] = []
         turnings: list[Turning] = []
-        faint: list[Hint] = []
+        faint: list[Faint] = []
         before = max(self._clocks.get(partition, NEVER), self.index(partition).clock(offset))
         at = samples.at / 1000.0
         clock = Clock(at, f"samples/{partition}/{offset}", before)
@@ -186,7 +186,7 @@ class Detect:
             scores = score_rows(block.state, share.rows, share.at, value)
             scores = opinions.scored(share.number, block, share.rows, share.at, value, scores)
             said += self._judged(share, value, scores, clock)
-            faint += hints(share, value, scores)
+            faint += hints(share, value, scores, opinions.siblings.service_of)
             said += self._breaches.judged(share, value, clock)
             turnings += beaten(share, clock, before, self.settings.ended_s)
             turnings += looping(share, loops)
@@ -200,7 +200,7 @@ class Detect:
         said += roll.turn(turnings, index, offset, clock, opinions.siblings.size)
         index.sweep(now)
         in_order = sorted(said, key=lambda one: one.order)
-        told = self._weak.told(in_order, faint, clock.cause)
+        told = self._weak.told(in_order, faint, opinions.siblings.services, clock.cause)
         return opinions.told(index, [one.event for one in told])
 
     def _shares(

@@ -11,12 +11,15 @@ a partition that comes or goes forgets the minutes before it.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+from numba import njit
 
+from agents.scorer.block import CAPACITY
 from agents.scorer.kind import statistic
 from agents.scorer.scorer import Scores
 from agents.scorer.severity import severity
@@ -25,7 +28,7 @@ from agents.telling import kind_name
 from agents.watch import bounded
 from schemas.anomalies import Anomaly
 from schemas.event import derive
-from schemas.frames import parsed, service_of
+from schemas.frames import parsed
 
 LEAST = 0.3  # raw score: measured on injected faults, weaker does not help to find the cause
 EVERY_S = 60.0  # of one series
@@ -49,13 +52,40 @@ class Hint(NamedTuple):
     statistic: int
 
 
+class Faint(NamedTuple):
+    """A block's hints of a frame, column by column: most are never looked at one by one."""
+
+    place: list[int]
+    at: list[float]
+    series: list[str]
+    service: list[int]  # as codes
+    value: Floats
+    scores: Scores
+
+    def hint(self, number: int) -> Hint:
+        """One of them."""
+        scores = self.scores
+        return Hint(
+            place=self.place[number],
+            at=self.at[number],
+            series=self.series[number],
+            value=float(self.value[number]),
+            raw=float(scores.raw[number]),
+            low=float(scores.low[number]),
+            high=float(scores.high[number]),
+            direction=int(scores.direction[number]),
+            kind=int(scores.kind[number]),
+            statistic=int(scores.statistic[number]),
+        )
+
+
 class _Group:
     """What a correlation group is about."""
 
     def __init__(self) -> None:
         self.open: set[str] = set()
         self.until = -np.inf  # the last one was open until, and some minutes
-        self.before: deque[Hint] = deque(maxlen=BEFORE)
+        self.before: deque[tuple[Faint, int]] = deque(maxlen=BEFORE)
         self.minute, self.said = -1.0, 0
 
 
@@ -67,18 +97,28 @@ class Weak:
         self._groups: dict[str, _Group] = defaultdict(_Group)
         self._watched: dict[str, str] = {}  # series with an open anomaly -> the anomaly
 
-    def told(self, said: Iterable[Said], hints: Iterable[Hint], cause: str) -> Iterator[Said]:
-        """What a frame said, in order, with the weak evidence that belongs to it."""
-        ahead = sorted(hints, key=lambda hint: (hint.place, hint.series))
-        done = 0
+    def told(
+        self, said: Iterable[Said], faint: Sequence[Faint], services: Sequence[str], cause: str
+    ) -> Iterator[Said]:
+        """What a frame said, in order, with the weak evidence that belongs to it.
+
+        `services` says which service a code is.
+        """
+        ahead = deque(
+            sorted(
+                (place, number, part)
+                for number, one in enumerate(faint)
+                for part, place in enumerate(one.place)
+            )
+        )
         for one in said:
-            while done < len(ahead) and ahead[done].place < one.place:
-                yield from self._hint(ahead[done], cause)
-                done += 1
+            while ahead and ahead[0][0] < one.place:
+                _, number, part = ahead.popleft()
+                yield from self._hint(faint[number], part, services, cause)
             yield one
             yield from self._heard(one, cause)
-        for hint in ahead[done:]:
-            yield from self._hint(hint, cause)
+        for _, number, part in ahead:
+            yield from self._hint(faint[number], part, services, cause)
 
     def _heard(self, one: Said, cause: str) -> Iterator[Said]:
         """An anomaly has changed: what was weak before it opened is of interest now."""
@@ -94,40 +134,65 @@ class Weak:
             self._watched[event.series] = event.anomaly
         group.until = max(group.until, at + AROUND_S)
         while group.before:
-            hint = group.before.popleft()
+            faint, part = group.before.popleft()
+            hint = faint.hint(part)
             if at - hint.at <= AROUND_S and hint.series != event.series:
                 yield _said(hint, event.group, one.place, cause)
 
-    def _hint(self, hint: Hint, cause: str) -> Iterator[Said]:
-        if hint.series in self._watched:
+    def _hint(self, faint: Faint, part: int, services: Sequence[str], cause: str) -> Iterator[Said]:
+        if faint.series[part] in self._watched:
             return
-        service = service_of(hint.series)
+        service, at = services[faint.service[part]], faint.at[part]
         name = self._of.get(service, service)
         group = self._groups[name]
-        if not group.open and hint.at > group.until:
-            group.before.append(hint)
+        if not group.open and at > group.until:
+            group.before.append((faint, part))
             return
-        minute = hint.at // EVERY_S
+        minute = at // EVERY_S
         if minute != group.minute:
             group.minute, group.said = minute, 0
         if group.said < MOST:
             group.said += 1
-            yield _said(hint, name, hint.place, cause)
+            yield _said(faint.hint(part), name, faint.place[part], cause)
 
 
-def hints(share: Share, value: Floats, scores: Scores) -> Iterator[Hint]:
-    """The samples of a block's share that are a little unusual, once a minute and series."""
+def hints(
+    share: Share, value: Floats, scores: Scores, service: npt.NDArray[np.int32]
+) -> list[Faint]:
+    """The samples of a block's share that are a little unusual, once a minute and series.
+
+    `service` [places] are the codes of the services. Empty, or all of them as one.
+    """
     block = share.block
-    near = (scores.raw >= LEAST) & (share.at - block.weak_at[share.rows] >= EVERY_S)
-    picked = np.flatnonzero(near & np.isfinite(value))
-    columns = (
-        share.rows, share.place, share.at, value, scores.raw, scores.low, scores.high,
-        scores.direction, scores.kind, scores.statistic,
-    )  # fmt: skip
-    for row, place, at, *what in zip(*(c[picked].tolist() for c in columns), strict=True):
-        if at - block.weak_at[row] >= EVERY_S:  # not so soon after one of the same frame
-            block.weak_at[row] = at
-            yield Hint(place, at, block.names[row], *what)
+    picked = np.empty(len(value), np.int64)
+    count = _pick(block.weak_at, share.rows, share.at, value, scores.raw, picked)
+    if not count:
+        return []
+    picked = picked[:count]
+    rows = share.rows[picked]
+    return [
+        Faint(
+            place=share.place[picked].tolist(),
+            at=share.at[picked].tolist(),
+            series=[block.names[row] for row in rows.tolist()],
+            service=service[rows + share.number * CAPACITY].tolist(),
+            value=value[picked],
+            scores=Scores._make(column[picked] for column in scores),
+        )
+    ]
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator] # numba has no types
+def _pick(weak_at: Any, rows: Any, at: Any, value: Any, raw: Any, picked: Any) -> Any:
+    """Numbers of the samples that are weak evidence, noted as their rows' newest; how many."""
+    count = 0
+    for i in range(rows.size):
+        late = at[i] - weak_at[rows[i]] >= EVERY_S
+        if raw[i] >= LEAST and late and np.isfinite(value[i]):
+            weak_at[rows[i]] = at[i]
+            picked[count] = i
+            count += 1
+    return count
 
 
 def _said(hint: Hint, group: str, place: int, cause: str) -> Said:
