@@ -29,11 +29,7 @@ class Fleet(NamedTuple):
     kafka: KafkaSettings
     prefix: str
     kinds: dict[str, str]  # topic -> what the fleet calls it
-
-    @property
-    def admin(self) -> Any:
-        """Who may see everything."""
-        return AdminClient(self.kafka.confluent())
+    admin: Any  # one that has met the brokers: a new client's list of groups is empty
 
     def groups(self) -> set[str]:
         """All that have ever committed or joined and are still known."""
@@ -69,7 +65,7 @@ def written(broker: EmbeddedBroker) -> Iterator[Fleet]:
             producer.produce(name, value, partition=number % PARTITIONS, timestamp=at)
     assert producer.flush(60) == 0
     _abort(kafka, aborted, now)
-    yield Fleet(kafka, prefix, kinds)
+    yield Fleet(kafka, prefix, kinds, admin)
     admin.delete_topics([*kinds, empty, aborted])
 
 
