@@ -12,6 +12,7 @@ from schemas.budgets import Budget
 from schemas.event import Event
 from schemas.forecasts import Forecast, LoadFit
 from schemas.incidents import Incident
+from schemas.intake import IntakeReport
 from schemas.operations import DeadLetter, Tick
 from schemas.outcomes import Outcome, Report
 from schemas.plans import Approval, Approved, Decision, Plan, Refusal
@@ -72,12 +73,13 @@ VERDICTS = Topic("verdicts.v1", Verdict, "group", 365 * DAY_MS)
 BARS = Topic("bars.v1", Bar, "service", 365 * DAY_MS, compacted=True)
 TICKS = Topic("ticks.v1", Tick, "none, one a partition", DAY_MS // 24)
 DEADLETTERS = Topic("deadletters.v1", DeadLetter, "source topic", 14 * DAY_MS, settings=LARGE)
+INTAKE_REPORTS = Topic("intakereports.v1", IntakeReport, "worker", DAY_MS, settings=LARGE)
 
 RAW = (RAW_METRICS, RAW_LOGS, RAW_REMOTE_WRITE)
 CATALOGUE: tuple[Topic, ...] = (
     *RAW, SAMPLES, LOGLINES, TEMPLATES, ANOMALIES, BUDGETS, INCIDENTS, FORECASTS, FITS, PLANS,
     DECISIONS, APPROVALS, APPROVED, RESULTS, ROLLBACKS, REFUSALS, OUTCOMES, REPORTS,
-    VERDICTS, BARS, TICKS, DEADLETTERS,
+    VERDICTS, BARS, TICKS, DEADLETTERS, INTAKE_REPORTS,
 )  # fmt: skip
 
 BY_EVENT: dict[type[Event], Topic] = {t.event: t for t in CATALOGUE if t.event is not None}

@@ -39,6 +39,7 @@ COMMANDS = (
     Entry("worker", "worker", "Run some of its stages in this process"),
     Entry("bridge", "bridge", "Take Prometheus remote write, or scrape targets"),
     Entry("connect", "connect", "See what a cluster's topics hold, write settings"),
+    Entry("intake", "intake", "Say what was refused or left out, and why a series is missing"),
     Entry("topics", "topics", "Make and list the topics"),
     Entry("tail", "tail", "Watch what travels on a topic"),
     Entry("templates", "templates", "List what the log lines of services say"),

@@ -11,6 +11,7 @@ from schemas.budgets import Budget
 from schemas.event import Event, Severity
 from schemas.forecasts import BudgetForecast, Forecast, LoadFit
 from schemas.incidents import Incident
+from schemas.intake import IntakeReport
 from schemas.operations import DeadLetter, Tick
 from schemas.outcomes import Outcome, Report
 from schemas.plans import Approval, Approved, Decision, Plan, Refusal
@@ -201,6 +202,15 @@ def _(event: Report) -> Said:
 def _(event: DeadLetter) -> Said:
     where = f"{event.topic}/{event.partition}/{event.offset}"
     return Said(f"{event.stage} {where} {event.rule}: {event.reason}", BAD)
+
+
+@said.register
+def _(event: IntakeReport) -> Said:
+    refused = sum(one.elements for one in event.omissions if one.refused)
+    left_out = sum(one.elements for one in event.omissions if not one.refused)
+    read = sum(flow.records for flow in event.flows)
+    said = f"{event.worker} read {read} records, refused {refused} elements, left out {left_out}"
+    return Said(said, WARN if refused else QUIET)
 
 
 @said.register

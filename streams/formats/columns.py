@@ -270,7 +270,9 @@ def settled(
         value[added] = reading.series.totals.grown(code[added], value[added])
     lines = LineColumns(rows.service, line_at, rows.severity, rows.text, rows.labels)
     line_origin = np.array(rows.line_origin, np.int64)
-    stays = timely(line_at, line_origin, batch, rows, limits, rows.service.__getitem__)
+    stays = timely(
+        line_at, line_origin, batch, rows, limits, lambda i: series.show("service", rows.service[i])
+    )
     if not stays.all():
         lines = _kept(lines, stays)
     if len(code):

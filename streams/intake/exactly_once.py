@@ -43,8 +43,8 @@ NEWEST = 0.2  # weight of the last commit in how long one takes
 class ExactlyOnce:
     """A consumer and a producer whose commits are one.
 
-    `ended(committed)` is called whenever a transaction ends. Not for several threads, but
-    for `stop`, which another one may set.
+    `ending` is called before a commit and may still write; `ended(committed)` whenever a
+    transaction has ended. Not for several threads, but for `stop`, which another one may set.
     """
 
     def __init__(
@@ -60,8 +60,9 @@ class ExactlyOnce:
         consumer: dict[str, Any] | None = None,
         transaction_timeout_ms: int = 15_000,
         lanes: Lanes | None = None,
+        ending: "Callable[[ExactlyOnce], None] | None" = None,
     ) -> None:
-        self._topics, self._ended = topics, ended
+        self._topics, self._ended, self._ending = topics, ended, ending
         self._latest = start == "latest"
         self._transactional_id = f"{kafka.prefix}{name}"
         self._calls = Calls(self._transactional_id, stop)
@@ -254,6 +255,8 @@ class ExactlyOnce:
         """End the open transaction; False when it was aborted and its records come again."""
         if not self._began:
             return True
+        if self._ending is not None and not self._rewind:
+            self._ending(self)
         if self._rewind:
             self._abort()
             return False

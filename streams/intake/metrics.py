@@ -4,6 +4,8 @@ from collections import Counter as Tally
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from schemas.intake import Omission
+
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
@@ -58,6 +60,12 @@ class IntakeMetrics:
         """Count with the open transaction."""
         if amount:
             self._pending[name, *labels] += amount
+
+    def omitted(self, omission: Omission) -> None:
+        """Count what the open transaction keeps out, as it is told in the report."""
+        what = omission.rule, omission.topic, omission.tenant
+        self.add("rejected" if omission.refused else "skipped", omission.elements, *what)
+        self.add("deadletters", omission.letters, *what)
 
     def ended(self, *, committed: bool) -> None:
         """Count for good, or forget what an aborted transaction did."""

@@ -9,11 +9,11 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, To
 from schemas.avro import HEADER, decode
 from schemas.frames import read_samples
 from schemas.operations import DeadLetter
-from schemas.topics import DEADLETTERS, LOGLINES, RAW, SAMPLES, Topic
+from schemas.topics import DEADLETTERS, INTAKE_REPORTS, LOGLINES, RAW, SAMPLES, Topic
 from streams.connection import KafkaSettings
 from streams.topics import create
 
-TOPICS: tuple[Topic, ...] = (*RAW, SAMPLES, LOGLINES, DEADLETTERS)
+TOPICS: tuple[Topic, ...] = (*RAW, SAMPLES, LOGLINES, DEADLETTERS, INTAKE_REPORTS)
 
 
 class Row(NamedTuple):

@@ -1,0 +1,183 @@
+"""What intake refused or left out of late, from its own reports: Kafka is all that is needed.
+
+No group is joined and nothing is committed. Reports tell each omission once, in the transaction
+that made it, so their sums are exact whatever was killed meanwhile. Lag is asked of the brokers, so
+that it is told also when no worker runs.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from confluent_kafka import (
+    OFFSET_END,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from schemas.avro import HEADER, decode
+from schemas.errors import Rejected, Unavailable
+from schemas.intake import IntakeReport, Omission
+from schemas.topics import INTAKE_REPORTS
+from streams.cluster import PATIENCE_S, quiet, reach
+from streams.connection import KafkaSettings
+
+LARGEST = 16 * 1024 * 1024  # bytes
+
+
+class Key(NamedTuple):
+    """What omissions are summed by."""
+
+    topic: str
+    tenant: str
+    service: str
+    rule: str
+    refused: bool
+
+
+@dataclass
+class Sum:
+    """Omissions of one kind."""
+
+    elements: int = 0
+    letters: int = 0
+    example: Omission | None = None  # the newest
+
+
+@dataclass
+class Read:
+    """What was read of a topic for a tenant."""
+
+    records: int = 0
+    size: int = 0
+    samples: int = 0
+    lines: int = 0
+
+
+@dataclass
+class Summary:
+    """All reports of a time, summed."""
+
+    omissions: dict[Key, Sum] = field(default_factory=dict)
+    flows: dict[tuple[str, str], Read] = field(default_factory=dict)
+    workers: dict[str, datetime] = field(default_factory=dict)  # each one's last word
+    held: set[str] = field(default_factory=set)  # tenants, in a worker's last word
+
+
+def summed(reports: Iterable[IntakeReport]) -> Summary:
+    """The sums of reports, given in each worker's order."""
+    result = Summary()
+    held: dict[str, tuple[str, ...]] = {}
+    for report in reports:
+        result.workers[report.worker] = report.at
+        held[report.worker] = report.held
+        for omission in report.omissions:
+            key = Key(
+                omission.topic, omission.tenant, omission.service, omission.rule, omission.refused
+            )
+            total = result.omissions.setdefault(key, Sum())
+            total.elements += omission.elements
+            total.letters += omission.letters
+            if total.example is None or omission.offset >= 0:
+                total.example = omission
+        for flow in report.flows:
+            read = result.flows.setdefault((flow.topic, flow.tenant), Read())
+            read.records += flow.records
+            read.size += flow.size
+            read.samples += flow.samples
+            read.lines += flow.lines
+    result.held = {tenant for tenants in held.values() for tenant in tenants}
+    return result
+
+
+def reports(kafka: KafkaSettings, since: datetime) -> Iterator[IntakeReport]:
+    """The reports that were written from `since` on, of each worker in order.
+
+    Raises Unavailable when Kafka does not answer, Rejected when there is no topic of reports.
+    """
+    topic = kafka.topic(INTAKE_REPORTS)
+    partitions = reach(kafka).topics.get(topic, 0)
+    if not partitions:
+        raise Rejected(f"topic {topic} does not exist: run `sentinel topics create`")
+    consumer = Consumer(
+        {
+            **quiet(kafka),
+            "group.id": f"{kafka.prefix}intake-report",  # must be there; it is never joined
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "fetch.message.max.bytes": LARGEST,
+        }
+    )
+    try:
+        yield from _read(consumer, topic, partitions, since)
+    except KafkaException as error:
+        raise Unavailable(f"Kafka at {kafka.brokers}: {error.args[0].str()}") from error
+    finally:
+        consumer.close()
+
+
+def _read(
+    consumer: Consumer, topic: str, partitions: int, since: datetime
+) -> Iterator[IntakeReport]:
+    moment = int(since.timestamp() * 1000)
+    asked = [TopicPartition(topic, number, moment) for number in range(partitions)]
+    begin = [p for p in consumer.offsets_for_times(asked, PATIENCE_S) if p.offset != OFFSET_END]
+    left = {place.partition for place in begin}
+    if left:
+        consumer.assign(begin)
+    while left:
+        message = consumer.poll(PATIENCE_S)
+        if message is None:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - librdkafka's own errors have such names
+        if message.error() is None:
+            event = decode(message.value() or b"", _header(message))
+            if isinstance(event, IntakeReport):
+                yield event
+        elif message.error().code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - as above
+            left.discard(message.partition())
+        else:
+            raise KafkaException(message.error())
+
+
+def _header(message: Any) -> str:
+    headers = dict(message.headers() or [])
+    return (headers.get(HEADER) or b"").decode("utf-8", "replace")
+
+
+def lag(kafka: KafkaSettings, group: str, topics: Iterable[str]) -> dict[str, int]:
+    """Records of each topic that the group has not committed; topics that are there alone.
+
+    Raises Unavailable.
+    """
+    partitions = reach(kafka).topics
+    places = [TopicPartition(t, p) for t in topics for p in range(partitions.get(t, 0))]
+    if not places:
+        return {}
+    admin, name = AdminClient(quiet(kafka)), f"{kafka.prefix}{group}"
+    try:
+        committed = admin.list_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(name, places)], request_timeout=PATIENCE_S
+        )[name].result()
+        ends = _offsets(admin, places, OffsetSpec.latest())
+        begins = _offsets(admin, places, OffsetSpec.earliest())
+    except KafkaException as error:
+        raise Unavailable(f"Kafka at {kafka.brokers}: {error.args[0].str()}") from error
+    result = dict.fromkeys((place.topic for place in places), 0)
+    for place in committed.topic_partitions:
+        where = place.topic, place.partition
+        done = max(place.offset, begins[where])  # negative: nothing was committed
+        result[place.topic] += max(0, ends[where] - done)
+    return result
+
+
+def _offsets(
+    admin: Any, places: list[TopicPartition], which: OffsetSpec
+) -> dict[tuple[str, int], int]:
+    asked = admin.list_offsets(dict.fromkeys(places, which), request_timeout=PATIENCE_S)
+    return {(p.topic, p.partition): int(found.result().offset) for p, found in asked.items()}
