@@ -150,7 +150,9 @@ class App(faust.App):  # type: ignore[misc] # Faust is untyped
         """None: tables are in memory and in their changelogs."""
 
 
-def make_app(kafka: KafkaSettings, name: str, *, loop: asyncio.AbstractEventLoop) -> Any:
+def make_app(
+    kafka: KafkaSettings, name: str, *, loop: asyncio.AbstractEventLoop | None = None
+) -> Any:
     """A Faust application whose group is the stage's, nothing started yet."""
     brokers = [URL(f"kafka://{address.strip()}") for address in kafka.brokers.split(",")]
     app = App(
