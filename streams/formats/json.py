@@ -21,8 +21,10 @@ from msgspec import UNSET, Raw
 
 from streams.formats.columns import ELEMENT, Batch, Parsed, Reading, Rows, Scanned, settled
 from streams.formats.document import Documents
+from streams.formats.json_scan import NEVER, ORIGIN, STATED, TEXT, TIME, KnownLines
 from streams.formats.known import KnownRecords
 from streams.formats.limits import Refused, quoted
+from streams.formats.line_scan import put
 from streams.formats.series import origin_of
 from streams.formats.severity import severity
 from streams.formats.times import epoch_ms
@@ -33,6 +35,7 @@ LABELS = msgspec.json.Decoder(Labels)
 NONE = Raw(b"")
 TIMES = ("at", "timestamp", "ts", "time")
 OWN = {"service", "metric", "value", "labels", "message", "msg", "severity", "level", *TIMES}
+METRIC = {"metric": NEVER, "value": NEVER}  # what no log line has
 
 
 class Decoders:
@@ -40,6 +43,7 @@ class Decoders:
 
     def __init__(self, services: tuple[str, ...]) -> None:
         others = [name for name in services if name not in OWN]
+        self.named = tuple(others)
         self.others = tuple(f"named_{i}" for i in range(len(others)))
         moment = int | float | str | None
         event = msgspec.defstruct(
@@ -64,6 +68,13 @@ class Decoders:
         found = (getattr(event, field) for field in self.others)
         return next((name for name in found if name and isinstance(name, str)), "")
 
+    def fields(self) -> dict[str, int]:
+        """What each top-level field is for, where it is a log line's."""
+        origins = dict.fromkeys(("service", "labels", *self.named), ORIGIN)
+        texts, stated = dict.fromkeys(("message", "msg"), TEXT), ("severity", "level")
+        times = dict.fromkeys(TIMES, TIME)
+        return {**origins, **texts, **times, **dict.fromkeys(stated, STATED), **METRIC}
+
 
 decoders = cache(Decoders)
 
@@ -81,6 +92,11 @@ class Parse:
         self.decoders = decoders(reading.limits.services)
         self.records = reading.series.known("json", KnownRecords)
         self.met = self.records.read(batch.values, reading.limits.record_bytes)
+        known = ("json lines", batch.service)
+        self.lines = reading.series.known(known, lambda: KnownLines(self.decoders.fields()))
+        self.new = self.met.code < 0
+        self.found = self.lines.read(batch.values, self.new, reading.limits)
+        self.new[self.found.record] = False
 
     def again(self, record: bytes) -> tuple[int | None, Any, Any]:
         """Series, time and value of a record, where its series was read before."""
@@ -96,7 +112,7 @@ class Parse:
         code, at, value, origin = (
             rows.code.append, rows.at.append, rows.value.append, rows.origin.append,
         )  # fmt: skip
-        for index in np.flatnonzero(self.met.code < 0).tolist():
+        for index in np.flatnonzero(self.new).tolist():
             raw = values[index]
             if len(raw) > limit:
                 rows.refuse(index, "too-large", f"{len(raw)} bytes, {limit} allowed")
@@ -109,6 +125,8 @@ class Parse:
             number = known((event.service, event.metric, bytes(event.labels)))
             if number is None:
                 self.add(event, index)
+                if event.metric is None and self.lines.learning:
+                    self.learn(raw, index)
                 continue
             self.records.learn(raw, number, self.again)
             if event.at is None:
@@ -119,6 +137,15 @@ class Parse:
             value(event.value)
             origin(index)
         return self.columns()
+
+    def learn(self, raw: bytes, index: int) -> None:
+        """Remember where a record's line comes from, if it was one that can be read."""
+        rows = self.rows
+        if rows.line_origin[-1:] == [index]:
+            at = epoch_ms(rows.line_at[-1:], lambda *_: None)
+            said = int(at[0]), rows.severity[-1], rows.text[-1]
+            origin = rows.service[-1], rows.labels[-1]
+            self.lines.learn(raw, self.reading.limits, said, origin)
 
     def several(self, index: int, raw: bytes) -> None:
         """A record that is not one event: a list, lines, or nothing that we can read."""
@@ -188,6 +215,7 @@ class Parse:
     def columns(self) -> Parsed:
         """Times and values as numbers, and what remains of them."""
         rows = self.rows
+        put(rows, self.found)
         at = epoch_ms(rows.at, lambda i, why: rows.refuse(rows.origin[i], "bad-time", why))
         line_at = epoch_ms(
             rows.line_at, lambda i, why: rows.refuse(rows.line_origin[i], "bad-time", why)

@@ -75,3 +75,72 @@ def test_levels_are_those_that_are_stated() -> None:
     assert plain.sum() > 1000
     assert found.severity == [stated(line) for line in found.text]
     assert len(set(found.severity)) > 5
+
+
+FIELDS = (
+    b'"service":"pay"', b'"service": "pay"', b'"service":null', b'"service":""', b'"app":"pay"',
+    b'"app":{"a":[1,"}"]}', b'"app":7', b'"labels":{"pod":"p1","x":null}', b'"labels":{}', b'"labels":[1]',
+    b'"at":1767323045678', b'"at":"2026-01-02T03:04:05.678Z"', b'"ts":1767323045', b'"time":1767323045.5',
+    b'"timestamp":"2026-01-02T03:04:05+01:00"', b'"at":null', b'"severity":"WARN"', b'"level":" Error "',
+    b'"level":3', b'"level":"\\u0065rror"', b'"severity":"odd"', b'"severity":"\xc3\xa9"', b'"message":"caf\xc3\xa9"',
+    b'"message":"a \\"b\\"\\n\\tc\\\\"', b'"msg":"\\u00e9"', b'"msg":"plain words"', b'"msg":""', b'"message":null',
+    b'"n":1.25', b'"n":-0', b'"n":01', b'"n":1e5', b'"n":true', b'"n":nul', b'"n":"\\q"', b'"n":{"a":[]}',
+    b'"metric":"m"', b'"value":1', b'"n":1234567890123456789012', b'"\\u006e":1', b'"n":"\x01"', b'"":0',
+)  # fmt: skip
+USUAL = b'{"service":"pay","at":1767323045678,"message":"m","labels":{"pod":"p1","x":null}}'
+
+
+def documents(seed: int, count: int) -> Iterator[bytes]:
+    """Objects of fields that mean something here, some of them damaged."""
+    draw = random.Random(seed)
+    for _ in range(count):
+        fields = draw.choices(FIELDS, k=draw.randrange(4))
+        if draw.random() < 0.8:
+            fields += [b'"service":"pay"', b'"at":1767323045678', b'"message":"m"'][
+                draw.randrange(3) :
+            ]
+        draw.shuffle(fields)
+        record = b"{" + draw.choice((b",", b" , ", b",\n")).join(fields) + b"}"
+        if draw.random() < 0.2:
+            at = draw.randrange(len(record))
+            record = record[:at] + bytes([draw.randrange(256)]) + record[at + 1 :]
+        yield record
+
+
+def test_lines_of_json_are_read_alike() -> None:
+    """By whoever has met the like before, and by whoever meets nothing twice."""
+    values = list(documents(3, 1500))
+    using = reading(late_s=0, future_s=0)
+    for _ in range(2):
+        found = parsed("json", *values, using=using)
+    alone = [parsed("json", value, using=reading(late_s=0, future_s=0)) for value in values]
+    assert contract.lines(found) == [line for one in alone for line in contract.lines(one)]
+    assert [(r.record, r.rule) for r in found.rejects] == [
+        (k, r.rule) for k, one in enumerate(alone) for r in one.rejects
+    ]
+    learned = using.series.known(("json lines", ""), lambda: pytest.fail("nothing was learned"))
+    plain = learned.read(values, np.ones(len(values), np.bool_), Limits())
+    assert len(plain.record) > 100
+
+
+def test_an_origin_is_learned_from_one_line() -> None:
+    using = reading(late_s=0, future_s=0)
+    values = [USUAL.replace(b'"m"', b'"%d"' % k) for k in range(50)]
+    parsed("json", values[0], using=using)
+    learned = using.series.known(("json lines", ""), lambda: pytest.fail("nothing was learned"))
+    found = learned.read(values, np.ones(50, np.bool_), Limits())
+    assert found.text == [str(k) for k in range(50)]
+    assert set(found.labels) == {'{pod="p1"}'}
+
+
+def test_whoever_never_repeats_is_not_learned_for_long() -> None:
+    using = reading(late_s=0, future_s=0)
+    learned = None
+    for batch in range(25):
+        values = [
+            USUAL.replace(b"p1", b"p%d" % k) for k in range(1000 * batch, 1000 * batch + 1000)
+        ]
+        parsed("json", *values, using=using)
+        learned = using.series.known(("json lines", ""), lambda: pytest.fail("nothing was learned"))
+    assert learned is not None
+    assert not learned.learning

@@ -1,0 +1,357 @@
+# ruff: noqa: C901, FBT003, PLR0911, PLR0912, PLR2004 - kernels end where the plain case does, in many places
+"""Log lines in JSON whose origin was met before, read by compiled code, a batch at once.
+
+Where a line comes from (its service, its labels) stands in the same bytes again and again; the
+fields that say so are looked up as bytes, one below the other, and what they mean is beside the
+last one. Only the plain case is read: one object, a text in a string, one time, no name or
+level with escapes, nothing nested but labels. Anything else is left to streams/formats/json.py,
+and what that finds is learned, if both agree on time, level and text.
+
+Source: RFC 8259.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from agents.scorer.jit import compiled, kept
+from streams.formats.epoch import LATEST, SECONDS
+from streams.formats.known import instant
+from streams.formats.limits import Limits
+from streams.formats.line_scan import ASCII, END, LEVEL, FoundLines, named, severities, texts, utf8
+from streams.formats.tree import NONE, ROOT, SOURCES, Tree, child
+
+ORIGINS = 50_000  # known at most; then all are forgotten
+CREDIT = 20_000  # lines that may be learned before any was met again
+EARNED = 0.02  # credit for one that was: whoever never repeats is not learned for long
+FIELDS = 64  # of one object that say where it comes from, at most
+ORIGIN, TEXT, TIME, STATED, NEVER, PASSED = range(6)  # what a field is for; PASSED over
+QUOTE, ESCAPE, OPEN, CLOSE, LIST, LISTED, COLON, COMMA = 34, 92, 123, 125, 91, 93, 58, 44
+MINUS, PLUS, POINT, ZERO, NINE = 45, 43, 46, 48, 57
+WORDS = tuple(np.frombuffer(word, np.uint8) for word in (b"true", b"false", b"null"))
+ESCAPED = np.zeros(256, np.uint8)  # what stands behind an escape, and what it means
+for _written, _meant in zip(b'"\\/bfnrt', b'"\\/\b\f\n\r\t', strict=True):
+    ESCAPED[_written] = _meant
+
+
+class KnownLines:
+    """The origins of one kind of lines; `fields` says what a top-level field is for."""
+
+    def __init__(self, fields: dict[str, int]) -> None:
+        names = [name.encode() for name in fields]
+        self._names = np.frombuffer(b"".join(names), np.uint8)
+        self._ends = np.cumsum([len(name) for name in names])
+        self._roles = np.array(list(fields.values()))
+        self._credit = float(CREDIT)
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._tree = Tree()
+        self._service: list[str] = []
+        self._labels: list[str] = []
+
+    @property
+    def learning(self) -> bool:
+        """Whether anything more is to be learned for now."""
+        return self._credit >= 1
+
+    def read(
+        self, values: Sequence[bytes], among: npt.NDArray[np.bool_], limits: Limits
+    ) -> FoundLines:
+        """The lines of plain records of known origin, `among` which they may be."""
+        if not self._service or not among.any():
+            return FoundLines([], [], [], [], [], [])
+        if not among.all():
+            values = [
+                value if new else b"" for value, new in zip(values, among.tolist(), strict=True)
+            ]
+        node, at, level, out = self._scanned(values, limits, learn=False)
+        which = np.flatnonzero(node >= 0)
+        self._credit = min(self._credit + EARNED * len(which), CREDIT)
+        origin = self._tree.nodes[node[which], 4].tolist()
+        return FoundLines(
+            which.tolist(),
+            list(map(self._service.__getitem__, origin)),
+            at[which].tolist(),
+            severities(level[which]),
+            texts(out),
+            list(map(self._labels.__getitem__, origin)),
+        )
+
+    def learn(
+        self, record: bytes, limits: Limits, said: tuple[int, str, str], origin: tuple[str, str]
+    ) -> None:
+        """Remember where a record's line comes from, if it is plain and we agree.
+
+        `said` is its time in epoch ms, level and text; `origin` its service and labels.
+        """
+        self._credit -= 1
+        if len(self._service) >= ORIGINS or not self._tree.room(FIELDS, len(record)):
+            self.clear()
+            self._tree.room(FIELDS, len(record))
+        node, at, level, out = self._scanned([record], limits, learn=True)
+        if node[0] < 0 or (int(at[0]), *severities(level), *texts(out)) != said:
+            return
+        self._tree.nodes[node[0], 4] = len(self._service)
+        self._service.append(origin[0])
+        self._labels.append(origin[1])
+
+    def _scanned(self, values: Sequence[bytes], limits: Limits, *, learn: bool) -> Any:
+        size = np.fromiter(map(len, values), np.int64, len(values))
+        end = np.cumsum(size)
+        data = np.frombuffer(b"".join(values), np.uint8)
+        node, at = np.full(len(values), NONE), np.zeros(len(values), np.int64)
+        level, out = np.zeros(len(values), np.int8), np.empty(len(data) + len(values), np.uint8)
+        tree = self._tree
+        used = _kernel()(
+            data, end - size, end, learn, limits.record_bytes, limits.text_bytes, self._names,
+            self._ends, self._roles, tree.slots, tree.nodes, tree.arena, tree.used, node, at, level,
+            out,
+        )  # fmt: skip
+        return node, at, level, out[:used]
+
+
+@cache
+def _kernel() -> Any:
+    """Build the kernel, loading its machine code if that is there; seconds if it is not."""
+    sources = SOURCES
+
+    def scan(
+        data: Any, begin: Any, end: Any, learn: Any, longest: Any, longest_text: Any, names: Any,
+        ends: Any, roles: Any, slots: Any, nodes: Any, arena: Any, used: Any, node: Any, at: Any,
+        level: Any, out: Any,
+    ) -> Any:  # fmt: skip
+        # Its sources are named so that they are in the key of the cache: see tree.py
+        free = np.int64(sources * 0)
+        say = np.zeros(4, np.int64)  # text's begin and end, time, level
+        for i in range(begin.size):
+            if end[i] - begin[i] > longest:
+                continue
+            leaf = _object(
+                data, begin[i], end[i], learn, names, ends, roles, slots, nodes, arena, used, say
+            )
+            if leaf < 0 or not (learn or nodes[leaf, 4] >= 0) or say[1] - say[0] > longest_text:
+                continue
+            size = _copied(data, say[0], say[1], out, free)
+            out[free + size] = END
+            free += size + 1
+            node[i], at[i], level[i] = leaf, say[2], say[3]
+        return free
+
+    return kept(scan)
+
+
+@compiled
+def _object(
+    data: Any, start: Any, stop: Any, learn: Any, names: Any, ends: Any, roles: Any, slots: Any,
+    nodes: Any, arena: Any, used: Any, say: Any,
+) -> Any:  # fmt: skip
+    """The node of a line's origin, its text's place, time and level in `say`; or NONE."""
+    every = np.uint8(0)
+    for k in range(start, stop):
+        every |= data[k]
+    if every >= ASCII and not utf8(data, start, stop):
+        return NONE
+    place = _blank(data, start, stop)
+    if place >= stop or data[place] != OPEN:
+        return NONE
+    leaf = child(data, place, place, ROOT, learn, slots, nodes, arena, used)
+    say[0], say[2], say[3] = -1, -1, -1
+    fields = 0
+    place = _blank(data, place + 1, stop)
+    while leaf >= 0 and place < stop and data[place] == QUOTE:
+        name = place
+        behind = _string(data, place, stop, False)
+        if behind < 0:
+            return NONE
+        role = _role(data, place + 1, behind - 1, names, ends, roles)
+        place = _blank(data, behind, stop)
+        if place >= stop or data[place] != COLON:
+            return NONE
+        place = _blank(data, place + 1, stop)
+        if place >= stop:
+            return NONE
+        if role == ORIGIN:
+            behind = _span(data, place, stop)
+            if behind < 0 or fields == FIELDS - 1:
+                return NONE
+            leaf = child(data, name, behind, leaf, learn, slots, nodes, arena, used)
+            fields += 1
+        elif role == TEXT:
+            behind = _string(data, place, stop, True)
+            if behind < 0 or say[0] >= 0:
+                return NONE
+            say[0], say[1] = place + 1, behind - 1
+        elif role == STATED:
+            behind = _string(data, place, stop, False)
+            if behind < 0 or say[3] >= 0:
+                return NONE
+            say[3] = _level(data, place + 1, behind - 1)
+            if say[3] < 0:
+                return NONE
+        elif role == TIME:
+            behind, moment = instant(data, place, stop)
+            if behind < 0 or say[2] >= 0 or not SECONDS <= moment <= LATEST:
+                return NONE
+            say[2] = moment
+        elif role == PASSED:
+            behind = _passed(data, place, stop)
+            if behind < 0:
+                return NONE
+        else:
+            return NONE
+        place = _blank(data, behind, stop)
+        if place >= stop:
+            return NONE
+        if data[place] == CLOSE:
+            whole = say[0] >= 0 and say[2] >= 0 and _blank(data, place + 1, stop) == stop
+            say[3] = max(say[3], 0)
+            return leaf if whole else NONE
+        if data[place] != COMMA:
+            return NONE
+        place = _blank(data, place + 1, stop)
+    return NONE
+
+
+@compiled
+def _blank(data: Any, place: Any, stop: Any) -> Any:
+    """Where white space ends."""
+    while place < stop and data[place] in (32, 10, 13, 9):
+        place += 1
+    return place
+
+
+@compiled
+def _string(data: Any, place: Any, stop: Any, escapes: Any) -> Any:
+    """Behind a string's last quote, or NONE; with `escapes` those of one character may be in it."""
+    if data[place] != QUOTE:
+        return NONE
+    i = place + 1
+    while i < stop:
+        byte = data[i]
+        if byte == QUOTE:
+            return i + 1
+        if byte < 32:
+            return NONE
+        if byte == ESCAPE:
+            if not escapes or i + 1 >= stop or ESCAPED[data[i + 1]] == 0:
+                return NONE
+            i += 1
+        i += 1
+    return NONE
+
+
+@compiled
+def _span(data: Any, place: Any, stop: Any) -> Any:
+    """Behind a value; whether it is one at all is known of its like that was learned."""
+    depth = 0
+    i = place
+    while i < stop:
+        byte = data[i]
+        if byte == QUOTE:
+            i += 1
+            while i < stop and data[i] != QUOTE:
+                i += 2 if data[i] == ESCAPE else 1
+            if i >= stop:
+                return NONE
+            if depth == 0:
+                return i + 1
+        elif byte in (OPEN, LIST):
+            depth += 1
+        elif byte in (CLOSE, LISTED):
+            if depth <= 1:
+                return i + depth if i + depth > place else NONE
+            depth -= 1
+        elif depth == 0 and byte in (COMMA, 32, 10, 13, 9):
+            return i if i > place else NONE
+        i += 1
+    return NONE
+
+
+@compiled
+def _passed(data: Any, place: Any, stop: Any) -> Any:
+    """Behind a plain value that nobody asks for: a string, a number, true, false or null."""
+    byte = data[place]
+    if byte == QUOTE:
+        return _string(data, place, stop, True)
+    for word in WORDS:
+        if place + word.size <= stop:
+            k = 0
+            while k < word.size and data[place + k] == word[k]:
+                k += 1
+            if k == word.size:
+                return place + k
+    i = place + 1 if byte == MINUS else place
+    first = i
+    i = _digits(data, i, stop)
+    if i == first or i - first > 15 or (data[first] == ZERO and i > first + 1):
+        return NONE
+    if i < stop and data[i] == POINT:
+        first = i + 1
+        i = _digits(data, first, stop)
+        if i == first:
+            return NONE
+    return i  # with an exponent the next byte is none that may follow
+
+
+@compiled
+def _digits(data: Any, place: Any, stop: Any) -> Any:
+    while place < stop and ZERO <= data[place] <= NINE:
+        place += 1
+    return place
+
+
+@compiled
+def _role(data: Any, start: Any, end: Any, names: Any, ends: Any, roles: Any) -> Any:
+    """What the field of this name is for."""
+    first = 0
+    for n in range(ends.size):
+        size = ends[n] - first
+        if size == end - start and data[start] == names[first]:
+            k = 1
+            while k < size and data[start + k] == names[first + k]:
+                k += 1
+            if k == size:
+                return roles[n]
+        first = ends[n]
+    return PASSED
+
+
+@compiled
+def _level(data: Any, start: Any, end: Any) -> Any:
+    """The level of a severity's name, 0 for an unknown one, NONE for one beyond ASCII."""
+    for i in range(start, end):
+        if data[i] >= ASCII:
+            return NONE
+    while start < end and data[start] == 32:
+        start += 1
+    while start < end and data[end - 1] == 32:
+        end -= 1
+    name = named(data, start, end)
+    return LEVEL[name] if name >= 0 else np.int64(0)
+
+
+@compiled
+def _copied(data: Any, start: Any, end: Any, out: Any, free: Any) -> Any:
+    """A text without its escapes, written to `out`; its size."""
+    size = end - start
+    escaped = False
+    for i in range(start, end):
+        escaped |= data[i] == ESCAPE
+    if not escaped:
+        out[free : free + size] = data[start:end]
+        return size
+    i, place = start, free
+    while i < end:
+        byte = data[i]
+        if byte == ESCAPE:
+            i += 1
+            byte = ESCAPED[data[i]]
+        out[place] = byte
+        place += 1
+        i += 1
+    return place - free
