@@ -1,6 +1,6 @@
 """From a body to a record: checked as intake will check it, then given to Kafka as it is.
 
-The formats, their limits and the services that topics stand for are intake's own, so that
+The formats, the limits of each tenant and what topics stand for are intake's own, so that
 whoever sends is told at once what the dead letters would say. Of a body with good and bad
 elements the whole is kept: intake makes frames of the one and dead letters of the other.
 What is told as accepted, Kafka has confirmed.
@@ -23,9 +23,11 @@ from streams.bridge.relay import Relay
 from streams.bridge.settings import BridgeSettings
 from streams.connection import KafkaSettings
 from streams.formats import FORMATS
+from streams.formats.avro_schema import NoSchemas
 from streams.formats.columns import Batch, Parsed, Reading, Reject
-from streams.formats.series import SeriesIndex
+from streams.intake.redaction import Redaction
 from streams.intake.settings import IntakeSettings
+from streams.intake.tenants import HEADER, Tenancy, owner
 
 log = logging.getLogger(__name__)
 TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C traceparent
@@ -49,16 +51,23 @@ class Bridge:
         intake: IntakeSettings,
         registry: CollectorRegistry,
     ) -> None:
-        self._kafka, self._services = kafka, intake.services
-        self._reading = Reading(intake.limits, SeriesIndex(intake.limits))
+        self._kafka, self._intake = kafka, intake
+        redaction = Redaction(intake.redaction, intake.limits.decoded_bytes)
+        self._tenancy = Tenancy(
+            intake.tenants, intake.limits, intake.tenant_label, NoSchemas(), redaction.label
+        )
         self.metrics = BridgeMetrics(registry)
         self.registry = registry
         self.relay = Relay(
             kafka,
             acknowledge_s=settings.acknowledge_s,
             queue_kib=settings.queue_kib,
-            largest=intake.limits.record_bytes,
+            largest=max(reading.limits.record_bytes for reading in self._tenancy.readings.values()),
         )
+
+    def largest(self, tenant: str, route: Route) -> int:
+        """How large a body may be, bytes."""
+        return self._known(tenant, route.topic).limits.record_bytes
 
     async def accept(
         self,
@@ -73,7 +82,7 @@ class Bridge:
 
         Raises RefusedRequest when nothing was kept.
         """
-        parsed, topic = self._checked(content.format, body, route)
+        parsed, topic = self._checked(content.format, body, route, origin.tenant)
         rejects = parsed.rejects
         result = _counted(parsed)
         if rejects and not result.accepted:
@@ -87,35 +96,44 @@ class Bridge:
         self.metrics.handed(result)
         return result
 
-    def _checked(self, name: str, body: bytes, route: Route) -> tuple[Parsed, Topic]:
+    def _checked(self, name: str, body: bytes, route: Route, tenant: str) -> tuple[Parsed, Topic]:
         """The body as intake will read it, and the raw topic for it. Raises RefusedRequest."""
-        parsed = self._parsed(name, body, route.topic)
+        parsed = self._parsed(name, body, route.topic, tenant)
         samples, lines = len(parsed.samples.code), len(parsed.lines.service)
         if lines and not route.lines:
             raise RefusedRequest(400, "wrong-address", "log records go to /v1/logs")
         if samples and not route.samples:
             raise RefusedRequest(400, "wrong-address", "metrics go to /v1/metrics")
-        if samples or not lines or route.lines_alone is None:
+        alone = route.lines_alone
+        if samples or not lines or alone is None:
             return parsed, route.topic
-        if self._service(route.lines_alone) != self._service(route.topic):
-            parsed = self._parsed(name, body, route.lines_alone)
-        return parsed, route.lines_alone
+        if self._stands_for(alone) != self._stands_for(route.topic):
+            parsed = self._parsed(name, body, alone, tenant)
+        return parsed, alone
 
-    def _parsed(self, name: str, body: bytes, topic: Topic) -> Parsed:
+    def _parsed(self, name: str, body: bytes, topic: Topic, tenant: str) -> Parsed:
         now = np.array([time.time_ns() // 1_000_000], np.int64)
-        series = self._reading.series
-        series.sweep(int(now[0]))
+        reading = self._known(tenant, topic)
+        reading.series.sweep(int(now[0]))
+        service, _ = self._stands_for(topic)
         try:
-            return FORMATS[name](Batch([body], now, now, self._service(topic)), self._reading)
+            return FORMATS[name](Batch([body], now, now, service), reading)
         except Exception as error:
             log.exception("a fault in the format %s; its request is refused", name)
             reason = f"a fault of ours in the format {name}; our log says more"
             raise RefusedRequest(400, "parser-failed", reason) from error
         finally:
-            series.totals.ended(committed=False)  # increments are intake's to sum up
+            reading.series.totals.ended(committed=False)  # increments are intake's to sum up
 
-    def _service(self, topic: Topic) -> str:
-        return self._services.get(topic.name, "")
+    def _stands_for(self, topic: Topic) -> tuple[str, str]:
+        """The service and the tenant of records in a topic that name none."""
+        return self._intake.services.get(topic.name, ""), owner(self._intake.tenants, topic.name)
+
+    def _known(self, tenant: str, topic: Topic) -> Reading:
+        """What is known of the series of the tenant that intake will take this for."""
+        said = [(HEADER, tenant.encode())] if tenant else []
+        _, otherwise = self._stands_for(topic)
+        return self._tenancy.readings[self._tenancy.told(said, otherwise)]
 
     async def _give(
         self, topic: Topic, body: bytes, origin: Origin, headers: dict[str, str]
@@ -134,7 +152,7 @@ def _headers(content: Content, origin: Origin) -> dict[str, str]:
     """A record's headers: what it is for intake, and whose it is."""
     headers = {"sentinel-format": content.format, "content-type": content.media}
     if origin.tenant:
-        headers["tenant"] = origin.tenant
+        headers[HEADER] = origin.tenant
     if TRACE.fullmatch(origin.trace):
         headers["traceparent"] = origin.trace
     return headers

@@ -43,9 +43,8 @@ PACKED_BY_ITSELF = "snappy"  # remote write's body goes to Kafka as it is
 class Door:
     """Requests to answers."""
 
-    def __init__(self, settings: BridgeSettings, bridge: Bridge, limit: int) -> None:
-        """`limit` is that of a body, bytes."""
-        self._settings, self._bridge, self._limit = settings, bridge, limit
+    def __init__(self, settings: BridgeSettings, bridge: Bridge) -> None:
+        self._settings, self._bridge = settings, bridge
         self._senders = Senders(settings.tokens)
         self._room = Room(settings.requests, settings.in_flight_kib * KIB)
         metrics = bridge.metrics
@@ -80,7 +79,8 @@ class Door:
         sender = self._senders.of(request.headers.get("authorization", ""))
         with self._under_way(sender) as held:
             content = endpoint.content(request)
-            raw = await self._body(endpoint, request, held)
+            limit = self._bridge.largest(sender.tenant, endpoint.route)
+            raw = await self._body(endpoint, request, limit, held)
             result = await self._bridge.accept(
                 content,
                 raw,
@@ -99,19 +99,19 @@ class Door:
                 raise later(BUSY, "over-rate", f"{sender.name} is over its rate", wait)
             yield held
 
-    async def _body(self, endpoint: Endpoint, request: Request, held: Held) -> bytes:
+    async def _body(self, endpoint: Endpoint, request: Request, limit: int, held: Held) -> bytes:
         """The body as its record will hold it. Raises RefusedRequest."""
         packed = encoding(request, endpoint.encodings)
         raw = await received(
             request.stream(),
             request.headers.get("content-length", ""),
-            limit=self._limit,
+            limit=limit,
             within_s=self._settings.receive_s,
             take=held.take,
         )
         if packed == PACKED_BY_ITSELF:
             return raw
-        result = unpacked(raw, packed, self._limit)
+        result = unpacked(raw, packed, limit)
         if result is not raw:
             held.take(len(result))
         return result
@@ -125,7 +125,7 @@ def create_app(
 ) -> FastAPI:
     """The bridge as an ASGI application."""
     bridge = Bridge(settings, kafka, intake, registry or CollectorRegistry())
-    door = Door(settings, bridge, intake.limits.record_bytes)
+    door = Door(settings, bridge)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -144,7 +144,7 @@ def create_app(
 
 
 def unread(intake: IntakeSettings) -> set[str]:
-    """Raw topics that the bridge writes to and these settings of intake do not read."""
+    """Raw topics that the bridge writes to and that these settings of intake do not read."""
     routes = [endpoint.route for endpoint in TABLE]
     written = {
         topic.name for route in routes for topic in (route.topic, route.lines_alone) if topic

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import ipaddress
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from schemas.errors import Rejected
@@ -63,6 +63,11 @@ def check_exposure(settings: BridgeSettings) -> None:
             "bridge.tokens.NAME.token (SENTINEL_BRIDGE__TOKENS__NAME__TOKEN), or listen on "
             "127.0.0.1"
         )
+
+
+def strangers(tokens: Mapping[str, Token], tenants: Collection[str]) -> list[str]:
+    """Tenants of tokens that are not among `tenants`."""
+    return sorted({given.tenant for given in tokens.values() if given.tenant} - set(tenants))
 
 
 def loopback(host: str) -> bool:

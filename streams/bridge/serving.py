@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from schemas.errors import Unavailable
 from streams.bridge.app import TABLE, create_app, unread
-from streams.bridge.authorisation import check_exposure
+from streams.bridge.authorisation import check_exposure, strangers
 from streams.bridge.scrape import ScrapeSettings, scrape
 from streams.bridge.settings import BridgeSettings
 from streams.cluster import reach
@@ -59,9 +59,14 @@ def serve(
     """
     check_exposure(bridge)
     reach(kafka)
-    if strangers := sorted(unread(intake)):
+    if missing := sorted(unread(intake)):
         log.warning(
-            "intake.topics does not read %s: what comes for it waits there", ", ".join(strangers)
+            "intake.topics does not read %s: what comes for it waits there", ", ".join(missing)
+        )
+    if unknown := strangers(bridge.tokens, intake.tenants):
+        log.warning(
+            "intake.tenants has no %s: what comes with their tokens counts as the default tenant's",
+            ", ".join(unknown),
         )
     with listening(bridge.host, bridge.port) as link:
         asyncio.run(_run(bridge, scraping, kafka, intake, link, ready))

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from schemas.errors import Rejected
-from streams.bridge.authorisation import ANYBODY, Senders, check_exposure, loopback
+from streams.bridge.authorisation import ANYBODY, Senders, check_exposure, loopback, strangers
 from streams.bridge.refusal import RefusedRequest
 from streams.bridge.scrape import ScrapeSettings
 from streams.bridge.serving import serve
@@ -99,6 +99,12 @@ def test_a_token_can_be_set_in_the_environment() -> None:
     )
     assert Senders(loaded.bridge.tokens).of(f"Bearer {RIGHT}").tenant == "emea"
     assert RIGHT not in repr(loaded)
+
+
+def test_a_token_of_a_tenant_that_intake_does_not_know_is_noticed() -> None:
+    tokens = BridgeSettings.model_validate({"tokens": TOKENS}).tokens
+    assert strangers(tokens, {"apac"}) == ["emea"]
+    assert not strangers(tokens, {"emea", "apac"})
 
 
 @pytest.mark.parametrize(

@@ -238,6 +238,20 @@ def test_a_topic_s_service_is_that_of_records_without_one() -> None:
         assert post(client, line).status_code == 503  # good; only Kafka is not there
 
 
+def test_a_tenant_s_own_limits_hold_for_its_token() -> None:
+    """That of lines and that of whole bodies; another tenant's are not touched."""
+    tenants = {"emea": {"limits": {"text_bytes": 10, "record_bytes": 300}}}
+    tokens = {"shop": {"token": "s" * 16, "tenant": "emea"}, "other": {"token": "o" * 16}}
+    found = []
+    with serving(
+        GONE, intake=ANY_TIME | {"tenants": tenants}, tokens=tokens, acknowledge_s=0.1
+    ) as client:
+        for letter, size in (("s", 10), ("s", 20), ("s", 999), ("o", 999)):
+            shown = {"authorization": f"Bearer {letter * 16}"}
+            found.append(post(client, LINE | {"message": "x" * size}, **shown).status_code)
+    assert found == [503, 400, 413, 503]  # 503: good; only Kafka is not there
+
+
 @pytest.mark.parametrize(
     ("path", "body", "headers", "status", "rule"),
     [
