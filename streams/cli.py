@@ -37,7 +37,7 @@ COMMANDS = (
     Entry("demo", "demo", "Break a small shop for real and watch Sentinel mend it"),
     Entry("up", "up", "Start the whole pipeline on this machine"),
     Entry("worker", "worker", "Run some of its stages in this process"),
-    Entry("bridge", "bridge", "Take Prometheus remote write, or scrape targets"),
+    Entry("bridge", "bridge", "Take metrics, logs and alerts over HTTP, or scrape"),
     Entry("connect", "connect", "See what a cluster's topics hold, write settings"),
     Entry("intake", "intake", "Say what was refused or left out, and why a series is missing"),
     Entry("topics", "topics", "Make and list the topics"),

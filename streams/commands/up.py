@@ -33,7 +33,7 @@ def up(
         list[str] | None, typer.Option(metavar="STAGE", help="Leave this stage out; repeatable.")
     ] = None,
     bridge: Annotated[
-        bool, typer.Option("--bridge", help="Take Prometheus remote write as well.")
+        bool, typer.Option("--bridge", help="Take metrics, logs and alerts over HTTP as well.")
     ] = False,
     logs: Annotated[Path, typer.Option(help="Folder for what the stages log.")] = Path("data/logs"),
 ) -> None:
