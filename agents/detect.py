@@ -17,6 +17,7 @@ from agents.breaches import Breaches
 from agents.clock import NEVER, Clock
 from agents.counters import rates
 from agents.detect_settings import DetectSettings
+from agents.name_table import NOWHERE
 from agents.opinions import Opinions
 from agents.rhythm import HEARD
 from agents.roll import Roll, Turning
@@ -24,7 +25,7 @@ from agents.rules import Rules
 from agents.scorer.block import CAPACITY
 from agents.scorer.scorer import Scores, score_rows
 from agents.series_block import EVIDENCE, Block
-from agents.series_index import NOWHERE, Place, Places, SeriesIndex
+from agents.series_index import Place, Places, SeriesIndex
 from agents.share import Said, Share, by_block, patience, placed
 from agents.telling import event_of, opened
 from agents.turnings import beaten, looping, overdue
@@ -34,7 +35,7 @@ from runbooks.thresholds import Rule
 from schemas.anomalies import Anomaly
 from schemas.errors import Rejected
 from schemas.event import Event
-from schemas.frames import Samples
+from schemas.frames import Names, Samples
 from schemas.verdicts import Bar
 
 ALARM = 1.0
@@ -224,7 +225,9 @@ class Detect:
                 yield Share(block, row[mine], at[mine], value[mine], place[mine], held)
             begin = end
 
-    def _places(self, names: Sequence[str], index: SeriesIndex, offset: int, now: float) -> Places:
+    def _places(
+        self, names: list[str] | Names, index: SeriesIndex, offset: int, now: float
+    ) -> Places:
         """The number of each name's place, or why it has none."""
         found = index.numbers(names)
         for n in np.flatnonzero(found == NOWHERE).tolist():

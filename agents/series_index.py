@@ -7,21 +7,21 @@ state than the frame that is read again has no room for the frame's series, beca
 it took are known by their names.
 """
 
-from collections.abc import Mapping, Sequence
-from itertools import repeat
+from collections.abc import Mapping
 from math import inf
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from agents.name_table import NOWHERE, NameTable
 from agents.scorer.block import CAPACITY
 from agents.series_block import Block
 from schemas.errors import Rejected
+from schemas.frames import Names
 
 Places = npt.NDArray[np.int64]
 
-NOWHERE = -1
 SHARES = 64  # of the time until a series is gone or idle: how often it is looked for
 
 
@@ -43,7 +43,7 @@ class SeriesIndex:
     def __init__(self, *, idle_s: float, forget_s: float) -> None:
         self.blocks: list[Block] = []
         self._idle_s, self._forget_s = idle_s, forget_s
-        self._numbers: dict[str, int] = {}  # of places, by series
+        self._numbers = NameTable()  # of places, by series
         self._saved: Mapping[int, bytes] = {}
         self._unused = 0  # the first block that may have a row which nobody ever had
         self._before = 0.0  # what was heard last before is gone, as of the last look
@@ -66,11 +66,11 @@ class SeriesIndex:
     def find(self, name: str) -> Place | None:
         """The place of a series that has one."""
         number = self._numbers.get(name)
-        return None if number is None else Place(*divmod(number, CAPACITY))
+        return None if number == NOWHERE else Place(*divmod(number, CAPACITY))
 
-    def numbers(self, names: Sequence[str]) -> Places:
+    def numbers(self, names: list[str] | Names) -> Places:
         """The numbers of the series' places, [n], NOWHERE for one that has none."""
-        return np.fromiter(map(self._numbers.get, names, repeat(NOWHERE)), np.int64, len(names))
+        return self._numbers.find(names if isinstance(names, Names) else Names.of(names))
 
     def place(
         self, name: str, offset: int, now: float, *, spoken: Places, room: bool
@@ -85,7 +85,7 @@ class SeriesIndex:
             number = self._with_unused(offset)
             place = Place(number, self.in_memory(number).add(name, now))
         if place is not None:
-            self._numbers[name] = place.number
+            self._numbers.put(Names.of([name]), np.array([place.number]))
         return place
 
     def _of_one_gone(self, name: str, offset: int, now: float, spoken: Places) -> Place | None:
@@ -101,7 +101,7 @@ class SeriesIndex:
             speaking = set((spoken[spoken // CAPACITY == number] % CAPACITY).tolist())
             row = block.gone(before, speaking)
             if row is not None:
-                del self._numbers[self.in_memory(number).replace(row, name, now)]
+                self._numbers.remove(self.in_memory(number).replace(row, name, now))
                 return Place(number, row)
         return None
 
@@ -142,7 +142,8 @@ class SeriesIndex:
                         raise Rejected(f"block {number} {error}") from error
                     wrong.append(f"block {number} {error}")
             self.blocks.append(block)
-            self._numbers |= {n: Place(number, row).number for row, n in enumerate(block.names)}
+            places = Place(number, 0).number + np.arange(len(block.names))
+            self._numbers.put(Names.of(block.names), places)
             newest = max(newest, float(block.heard.max()))
             if block.idle(newest - self._idle_s):
                 block.put_away()

@@ -9,9 +9,10 @@ metric first and the labels sorted; its `service` label says whose series it is.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -39,10 +40,50 @@ COUNTED = "log_lines"  # metric of what a stage counted itself: after a crash it
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_.:]*)="((?:[^"\\]|\\.)*)"')
 
 
+class Names:
+    """Strings as they lie in a frame: one after the other in UTF-8, each made when it is asked for.
+
+    String i is `data[offsets[i]:offsets[i + 1]]`; `offsets` int32 [n + 1], `data` uint8. Equal to
+    a list of the same strings.
+    """
+
+    def __init__(self, offsets: npt.NDArray[np.int32], data: npt.NDArray[np.uint8]) -> None:
+        self.offsets, self.data = offsets, data
+
+    @classmethod
+    def of(cls, names: Iterable[str]) -> Self:
+        """Strings put together."""
+        encoded = [name.encode() for name in names]
+        offsets = np.zeros(len(encoded) + 1, np.int32)
+        np.cumsum([len(one) for one in encoded], out=offsets[1:])
+        offsets.flags.writeable = False  # as what is read: compiled code tells them apart
+        return cls(offsets, np.frombuffer(b"".join(encoded), np.uint8))
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self.offsets) - 1
+
+    def __getitem__(self, number: int) -> str:
+        """One of them. Raises IndexError."""
+        place = range(len(self))[number]
+        return self.data[self.offsets[place] : self.offsets[place + 1]].tobytes().decode()
+
+    def __iter__(self) -> Iterator[str]:
+        """One after the other."""
+        data, ends = self.data.tobytes(), self.offsets.tolist()
+        return (data[a:b].decode() for a, b in pairwise(ends))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the other has the same strings in this order."""
+        return isinstance(other, Names | list) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment] # as a list has none
+
+
 class Samples(NamedTuple):
     """A frame of samples: `names[code[i]]` is the series of sample i."""
 
-    names: list[str]
+    names: list[str] | Names
     code: npt.NDArray[np.int32]
     at: npt.NDArray[np.int64]  # epoch milliseconds, UTC
     value: npt.NDArray[np.float64]
@@ -120,7 +161,7 @@ def write_samples(samples: Samples) -> bytes:
     batch = pa.record_batch(
         [
             pa.DictionaryArray.from_arrays(
-                pa.array(samples.code, pa.int32()), pa.array(samples.names, pa.string())
+                pa.array(samples.code, pa.int32()), pa.array(list(samples.names), pa.string())
             ),
             pa.array(samples.at, pa.int64()).cast(pa.timestamp("ms", tz="UTC")),
             pa.array(samples.value, pa.float64()),
@@ -148,10 +189,10 @@ def write_lines(lines: Lines) -> bytes:
 def read_samples(value: bytes) -> Samples:
     """The samples of a frame. Raises Rejected for anything that is not one."""
     batch = _read(value, SAMPLES)
-    names, code = _coded(batch.column(0))
+    series = batch.column(0)
     return Samples(
-        names=names,
-        code=code,
+        names=_names(series.dictionary),
+        code=_codes(series),
         at=batch.column(1).cast(pa.int64()).to_numpy(zero_copy_only=False),
         value=batch.column(2).to_numpy(zero_copy_only=False),
     )
@@ -196,8 +237,25 @@ def rows(lines: Lines) -> Iterable[tuple[str, int, str, str, str]]:
 
 def _coded(column: Any) -> tuple[list[str], npt.NDArray[np.int32]]:
     """A dictionary-encoded column: its strings, and which of them each row has."""
-    codes = column.indices.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
-    return column.dictionary.to_pylist(), codes
+    return column.dictionary.to_pylist(), _codes(column)
+
+
+def _codes(column: Any) -> npt.NDArray[np.int32]:
+    codes: npt.NDArray[Any] = column.indices.to_numpy(zero_copy_only=False)
+    return codes.astype(np.int32, copy=False)
+
+
+def _names(strings: Any) -> Names:
+    """The strings of a dictionary, where they are."""
+    if strings.null_count:
+        raise Rejected("not a frame: a series has no name")
+    _, offsets, data = strings.buffers()
+    if not len(strings):
+        return Names.of([])
+    return Names(
+        np.frombuffer(offsets, np.int32, len(strings) + 1, 4 * strings.offset),
+        np.frombuffer(data or b"", np.uint8),
+    )
 
 
 def _written(batch: Any) -> bytes:

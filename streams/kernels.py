@@ -10,7 +10,7 @@ from agents.detect import Detect
 from agents.detect_settings import DetectSettings
 from agents.logs import align
 from agents.scorer import scorer
-from schemas.frames import Samples, canonical
+from schemas.frames import Samples, canonical, read_samples, write_samples
 from streams.formats import FORMATS
 from streams.formats.columns import Batch, Reading
 from streams.formats.limits import Limits
@@ -28,7 +28,8 @@ def warm_up() -> None:
     for offset in range(2):
         at = np.arange(4, dtype=np.int64) // 2 * 1000 + 2000 * offset
         code = np.array([0, 1, 0, 1], np.int32)
-        detect.feed(Samples(names, code, at, np.arange(4.0)), 0, offset)
+        frame = write_samples(Samples(names, code, at, np.arange(4.0)))
+        detect.feed(read_samples(frame), 0, offset)
     for block in detect.blocks(0):
         block.dump()
 
