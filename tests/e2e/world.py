@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from schemas.budgets import Budget
+from schemas.topics import BY_EVENT
 from streams.connection import KafkaSettings
 from streams.settings import Settings
 from streams.topics import create
@@ -34,12 +36,27 @@ class World:
         return self.settings.kafka
 
     def wait(self, condition: Callable[[], bool], shop: Shop, what: str, seconds: float) -> None:
-        """Wait for something of a shop. Raises AssertionError with how far it has come."""
-        try:
-            self.witness.wait(condition, seconds, what)
-        except AssertionError as error:
-            self.workers.require_alive()
-            raise AssertionError(f"{error}\n{proofs.progress(self.witness, shop)}") from None
+        """Wait for something of a shop, for as long as there is news of it every `seconds`.
+
+        On a machine that others use, too, an incident among kills takes minutes; one that
+        stands still is stuck. Raises AssertionError with how far it has come.
+        """
+        while True:
+            known = self._news(shop)
+            try:
+                self.witness.wait(condition, seconds, what)
+            except AssertionError as error:
+                self.workers.require_alive()
+                if self._news(shop) == known:
+                    so_far = proofs.progress(self.witness, shop)
+                    raise AssertionError(f"{error}\n{so_far}") from None
+            else:
+                return
+
+    def _news(self, shop: Shop) -> int:
+        """How many events of the shop there are, but for those that its mere data make."""
+        kinds = [kind for kind in BY_EVENT if kind is not Budget]
+        return sum(len(self.witness.said(kind, shop.group)) for kind in kinds)
 
     def resolve(self, shop: Shop, seconds: float = RESOLVED_S) -> None:
         """Wait until the shop's incident is over and told, then stop feeding it."""

@@ -183,8 +183,11 @@ class Witness:
         return result
 
 
-async def eventually(condition: Callable[[], bool], seconds: float = 40.0) -> None:
-    """Wait for the world, looking from a thread. Raises AssertionError when it does not come."""
+async def eventually(condition: Callable[[], bool], seconds: float = 120.0) -> None:
+    """Wait for the world, looking from a thread. Raises AssertionError when it does not come.
+
+    Longer than a member takes to find that its rebalance stands still: that says more.
+    """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     while not await asyncio.to_thread(condition):
