@@ -230,16 +230,17 @@ class Detect:
     ) -> Places:
         """The number of each name's place, or why it has none."""
         found = index.numbers(names)
+        new: dict[str, int] = {}  # a frame may name a series twice
         for n in np.flatnonzero(found == NOWHERE).tolist():
-            found[n] = self._new_place(names[n], index, offset, now, found)
+            name = names[n]
+            if name not in new:
+                new[name] = self._new_place(name, index, offset, now, found)
+            found[n] = new[name]
         return found
 
     def _new_place(
         self, name: str, index: SeriesIndex, offset: int, now: float, spoken: Places
     ) -> int:
-        known = index.find(name)  # a frame may name a series twice
-        if known is not None:
-            return known.number
         if self._excluded(name.partition("{")[0]):
             return NOT_SCORED
         room = self.series < self.settings.max_series

@@ -68,8 +68,9 @@ class NameTable:
             names.offsets, names.data, self._factors, self._slots, self._entries, self._arena,
             self._state, numbers,
         )  # fmt: skip
-        for i in _long(names):
-            self._long[names[i]] = int(numbers[i])
+        if len(names.data) > LONGEST:
+            for i in _long(names):
+                self._long[names[i]] = int(numbers[i])
 
     def remove(self, name: str) -> None:
         """Take away a name's number, if it has one."""

@@ -11,7 +11,7 @@ metric first and the labels sorted; its `service` label says whose series it is.
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -54,8 +54,7 @@ class Names:
     def of(cls, names: Iterable[str]) -> Self:
         """Strings put together."""
         encoded = [name.encode() for name in names]
-        offsets = np.zeros(len(encoded) + 1, np.int32)
-        np.cumsum([len(one) for one in encoded], out=offsets[1:])
+        offsets = np.array([0, *accumulate(map(len, encoded))], np.int32)
         offsets.flags.writeable = False  # as what is read: compiled code tells them apart
         return cls(offsets, np.frombuffer(b"".join(encoded), np.uint8))
 
