@@ -65,8 +65,11 @@ def recognise(
         clues = [clues_in(record.value, looking) for record in said]
     except (Unavailable, Denied) as error:
         return Found("", "unsure", (str(error),), ("avro",))
-    if named:
+    if named in FORMATS:
         clues = [_by_header(named, each) for each in clues]
+    elif named:
+        why = f"their headers name the format {named!r:.60}, which is none: intake refuses them"
+        return Found("", "unsure", (why,))
     return Judgement(topic, said, clues, now, looking).found()
 
 
@@ -80,8 +83,6 @@ def _named(records: Sequence[Sampled]) -> str:
 
 def _by_header(name: str, clues: Clues) -> dict[str, Clue]:
     """A header is followed at run time, so it counts as a mark where the content allows it."""
-    if name not in FORMATS:
-        return dict(clues)
     outer = name.partition("@")[0]
     others = {each: clue for each, clue in clues.items() if each.partition("@")[0] != outer}
     return others | {name: Clue(name, MARKED, f"have headers that say {name}")}

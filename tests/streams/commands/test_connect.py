@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from streams.connection import KafkaSettings
 from streams.settings import Settings
 from tests.streams.commands.conftest import Sentinel, one_line
 from tests.streams.connect.fleet import FLEET, STRANGERS, timed
+from tests.streams.formats.test_registry import Served
 from tests.streams.kafka_world import until
 
 KINDS = [name for name in FLEET if name not in STRANGERS]
@@ -98,6 +100,20 @@ def _abort(kafka: KafkaSettings, topic: str, now: int) -> None:
             producer.abort_transaction(60)
 
 
+@pytest.fixture
+def served() -> Iterator[Served]:
+    """A schema registry."""
+    server = Served()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
 @pytest.mark.broker
 def test_a_fleets_topics_are_named_and_nothing_is_left_behind(
     fleet: Fleet, committer: str, sentinel: Sentinel
@@ -158,6 +174,21 @@ def test_a_table_says_what_and_why(fleet: Fleet, sentinel: Sentinel) -> None:
     said = sentinel("connect", "--topic", strange, "--write", "none.yaml")
     assert "no topic was recognised" in said.err
     assert not Path("none.yaml").exists()
+
+
+@pytest.mark.broker
+def test_avro_is_read_through_the_registry_that_settings_name(
+    fleet: Fleet, served: Served, sentinel: Sentinel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENTINEL_INTAKE__REGISTRY__URL", served.url)
+    topic = next(topic for topic, kind in fleet.kinds.items() if kind == "avro")
+    said = sentinel("connect", "--topic", topic, "--write", "avro.yaml", "--json")
+    assert said.status == 0, said.err
+    (found,) = json.loads(said.out)
+    assert (found["format"], found["certainty"]) == ("avro", "sure")
+    assert served.asked == ["/schemas/ids/7"]
+    intake = Settings.load({}, Path("avro.yaml")).intake
+    assert (intake.topics, intake.registry.url) == ({topic: "avro"}, served.url)
 
 
 @pytest.mark.broker

@@ -145,6 +145,13 @@ def test_headers_are_followed_as_they_are_at_run_time() -> None:
     assert "have headers that say telegraf-json" in found.reasons[0]
 
 
+def test_headers_that_name_no_format_are_said() -> None:
+    records = [record._replace(headers={"sentinel-format": "jsonl"}) for record in sample("json")]
+    found = of(records)
+    assert (found.certainty, found.candidates) == ("unsure", ())
+    assert "'jsonl', which is none" in found.reasons[0]
+
+
 def test_headers_that_contradict_the_records_are_not_believed() -> None:
     headers = {"x-prometheus-remote-write-version": "2.0.0"}
     records = [record._replace(headers=headers) for record in sample("remote-write")]
