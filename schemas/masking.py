@@ -59,7 +59,7 @@ _ISSUED = re.compile(  # tokens that say by their beginning who issued them; the
 )
 ISSUERS = (  # one of them is in every text in which such a token is
     "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox",
-    "AIza", "k_live_", "k_test_", "whsec_", "sk-", "npm_", "pypi-", "SG.", "ya29.", "GOCSPX-",
+    "AIza", "sk_live_", "rk_live_", "sk_test_", "rk_test_", "whsec_", "sk-", "npm_", "pypi-", "SG.", "ya29.", "GOCSPX-",
     "hvs.", "dop_v1_", "shpat_", "shpca_", "shppa_", "shpss_", "dapi", ":AA", "hooks.slack.com",
     "eyJ",
 )  # fmt: skip

@@ -24,6 +24,7 @@ LABEL, CERTAIN, TOKEN, URL, SIGN = 1, 2, 4, 8, 16
 CERTAINLY = ("private key-----", "bearer ", "basic ")
 OPTIONS = ("-pass", "-token", "-secret", "-api", "-cred")  # of a command line
 UPPER, LOWER, DIGIT, BASE, NAME = (np.uint8(1 << n) for n in range(5))  # classes of bytes
+LETTERS = UPPER | LOWER | DIGIT
 KEYS = np.uint8(15)  # what keys in base64 are of
 SHIFT = np.uint64(6)  # columns of the automaton, as a power of two
 TELLS = np.uint16(1 << 15)  # in the table: something ends in this state
@@ -158,7 +159,8 @@ def _announced(
         seen |= WORDS
     if found & TOKEN and _goes_on(data, place + 1, last, classes):
         start = place + 1 - size
-        if start <= first or not classes[data[start - 1]] & NAME or not classes[data[start]] & NAME:
+        inside = start > first and classes[data[start - 1]] & LETTERS  # of another word
+        if not inside or not classes[data[start]] & NAME:
             seen |= ISSUED
     if found & SIGN:
         if url or (data[place] == AT_SIGN and place + 4 < last and data[place + 4] == OPEN):
@@ -230,7 +232,7 @@ def _group(data: Any, place: Any, behind: Any, first: Any, last: Any, classes: A
     seen, size = 0, behind - place
     before = data[place - 1] if place > first else SPACE
     sign = data[behind] if behind < last else COLON
-    if before == PLUS:
+    if before == PLUS and data[place] != ZERO:
         seen |= PHONE
     if size >= 14:  # noqa: PLR2004 - a card's, at least
         seen |= CARD
