@@ -33,10 +33,12 @@ FACILITIES = (
 )  # fmt: skip
 PRIORITY = re.compile(r"<(\d{1,3})>")
 MOST_PRIORITY = 191
+# RFC 5424's own structured data that tell of the message, its number even, not of who said it
+OF_THE_MESSAGE = {"meta", "timeQuality"}
 NEW = re.compile(r"1 (\S+) (\S+) (\S+) (\S+) (\S+) ")
 ELEMENT = re.compile(r'\[([^ =\]"]+)((?: [^ =\]"]+="(?:[^"\\\]]|\\.)*")*)\]')
 PARAMETER = re.compile(r'([^ =\]"]+)="((?:[^"\\\]]|\\.)*)"')
-YEARLESS = r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d"
+YEARLESS = r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d{1,6})?"
 STAMP = re.compile(r"(" + YEARLESS + r"|\d{4}-\d\d-\d\dT\S+) (\S+) ")
 OLD_DATE = re.compile(YEARLESS)
 # Behind the number of a process the colon may be missing: rsyslog writes what came as RFC 5424 so
@@ -110,9 +112,11 @@ def _new(rest: str, record: Record) -> Message:
     else:
         start = 0
         while element := ELEMENT.match(data, start):
+            kind = element[1].replace("@", "_")  # an enterprise's number follows, no mail's domain
             labels += [
-                (f"{element[1]}.{name}", re.sub(r"\\(.)", r"\1", value))
+                (f"{kind}.{name}", re.sub(r"\\(.)", r"\1", value))
                 for name, value in PARAMETER.findall(element[2])
+                if kind not in OF_THE_MESSAGE
             ]
             start = element.end()
         if not start or data[start : start + 1] not in {"", " "}:
@@ -148,10 +152,11 @@ def moment(given: Any, near: int, zone: str) -> int:
 
 def _yearless(given: str, near: int, zone: str) -> int:
     now = datetime.fromtimestamp(near / 1000, UTC)
+    form = "%Y %b %d %H:%M:%S.%f" if "." in given else "%Y %b %d %H:%M:%S"
     found = []
     for year in (now.year - 1, now.year, now.year + 1):
         try:
-            local = datetime.strptime(f"{year} {given}", "%Y %b %d %H:%M:%S")  # noqa: DTZ007 - below
+            local = datetime.strptime(f"{year} {given}", form)  # noqa: DTZ007 - below
         except ValueError:  # 29 February, in another year
             continue
         found += [local.replace(tzinfo=_zone(zone), fold=fold) for fold in (0, 1)]

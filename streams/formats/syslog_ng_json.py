@@ -1,7 +1,9 @@
 """syslog-ng's $(format-json): log lines, with macro names as fields.
 
 DATE has neither year nor zone: the year is the one that puts it nearest to the record's
-arrival, the zone that of settings. ISODATE and UNIXTIME have both and are preferred.
+arrival, the zone that of settings. syslog-ng writes it in the zone of whoever sent the message,
+unless its time-zone() names one: set that, or add ISODATE (`--key ISODATE`), which has both and
+is preferred, as UNIXTIME is.
 
 Source: syslog-ng, modules/kafka; "Macros of syslog-ng".
 """

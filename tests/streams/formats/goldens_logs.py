@@ -332,6 +332,19 @@ LOGS = [
         ),
         deep=SYSLOG_NG.replace(b'"127.0.0.1"', NEST),
     ),
+    Golden(  # with frac-digits(3)
+        "syslog-ng-json",
+        SYSLOG_NG.replace(b"03:00:46", b"03:00:46.250"),
+        lines=(
+            (
+                "sshd",
+                APRIL + 250,
+                "info",
+                "Failed password for root from 218.92.0.190 port 34979 ssh2",
+                '{app="sshd",facility="auth",host="dev-2"}',
+            ),
+        ),
+    ),
     Golden(
         "syslog",
         RFC_5424,
@@ -353,6 +366,24 @@ LOGS = [
             RFC_5424,
             b"2003-10-11T22:14:15.003Z",
             (b"2003-13-11T22:14:15Z", b"0001-01-01T00:00:00Z", b"now", b"7"),
+        ),
+    ),
+    Golden(  # as syslog-ng forwards what it counts itself
+        "syslog",
+        RFC_5424.replace(b" [exampleSDID@32473", b' [meta sequenceId="7"][exampleSDID@32473'),
+        cuts=151,
+        lines=(
+            (
+                "evntslog",
+                1_065_910_455_003,
+                "notice",
+                "An application event log entry...",
+                (
+                    r'{app="evntslog",exampleSDID_32473.eventSource="Appli\"cation",'
+                    'exampleSDID_32473.iut="3",facility="local4",host="mymachine.example.com",'
+                    'msgid="ID47"}'
+                ),
+            ),
         ),
     ),
     Golden(

@@ -9,11 +9,9 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from schemas.topics import Topic
 from streams.broker.embedded import EmbeddedBroker
 from streams.broker.node import free_ports
 from streams.intake.settings import IntakeSettings
-from streams.topics import create
 from tests.streams.intake.test_intake import ANY_TIME, count, working
 from tests.streams.kafka_world import letters, until, world
 from tests.streams.producers.logs import (
@@ -25,10 +23,10 @@ from tests.streams.producers.logs import (
     messages,
     same,
     say,
-    sizes,
     taken,
     write,
 )
+from tests.streams.producers.raw import make, raw, sizes
 from tests.streams.producers.unpacked import Producers
 
 # An action each: its name, the template and the format that its topic is read in
@@ -40,7 +38,7 @@ TEMPLATES = {
     "message": ("message", "rsyslog-json"),
     "elastic": ("elastic", "rsyslog-json"),
 }
-TOPICS = {name: Topic(f"raw.{name}", None, "none", 3_600_000) for name in TEMPLATES}
+TOPICS = {name: raw(name) for name in TEMPLATES}
 # standard and full are the texts of rsyslog's own StdJSONFmt and FullJSONFmt, which this version
 # does not let a configuration name; elastic is what its documents show for Elasticsearch.
 CONFIGURATION = r"""
@@ -101,7 +99,7 @@ def from_network(template: str, said: Said) -> Taken:
         case "standard" | "elastic":
             del given["app"]
         case "rfc5424" if said.new:
-            given |= {"msgid": "ID47", "x_1.key": "v"}
+            given |= {"msgid": "ID47", "shop_1.region": "eu"}
         case "rfc5424":
             text = f" {text}"  # what followed the tag, and to the new RFC is the text's own
     return Taken(given.get("app", "db2"), severity, text, labelled(**given))
@@ -113,7 +111,7 @@ def test_every_line_that_rsyslog_sent_is_there(
 ) -> None:
     """A file with odd lines and messages of every priority, in six templates at once."""
     kafka = world(broker.bootstrap, topic_prefix)
-    create(kafka, tuple(TOPICS.values()))
+    make(kafka, TOPICS.values())
     actions = [
         ACTION % (name, broker.bootstrap, kafka.topic(TOPICS[name]), f' template="{template}"' if template else "")
         for name, (template, _) in TEMPLATES.items()
@@ -129,25 +127,29 @@ def test_every_line_that_rsyslog_sent_is_there(
     def sent() -> bool:
         """It says so, and Kafka has it; what is not, it would give up two seconds after the end."""
         submitted: int = stats(tmp_path / "stats").get("omkafka", {}).get("submitted", 0)
-        return submitted >= total * len(TEMPLATES) <= sum(sizes(kafka, TOPICS.values()).values())
+        return submitted >= total * len(TEMPLATES) <= sum(written().values())
 
-    with producers.running(
-        "usr/sbin/rsyslogd",
-        *("-n", "-f", tmp_path / "rsyslog.conf", "-i", tmp_path / "pid"),
-        *("-M", producers.place("usr/lib/*/rsyslog")),
-        folder=tmp_path,
-    ) as rsyslog:
+    with (
+        sizes(kafka, TOPICS.values()) as written,
+        producers.running(
+            "usr/sbin/rsyslogd",
+            *("-n", "-f", tmp_path / "rsyslog.conf", "-i", tmp_path / "pid"),
+            *("-M", producers.place("usr/lib/*/rsyslog")),
+            folder=tmp_path,
+        ) as rsyslog,
+    ):
         until(lambda: (tmp_path / "stats").exists() or not rsyslog.running)
         assert rsyslog.running, rsyslog.log_tail()
         say(port, [each.wire for each in said])
-        until(sent)
+        until(sent, 120)
+        in_kafka = written()
 
     told = stats(tmp_path / "stats")
     assert told["omkafka"]["submitted"] == total * len(TEMPLATES)
     assert {name: told[name]["processed"] for name in TEMPLATES} == dict.fromkeys(TEMPLATES, total)
     failures = {k: v for k, v in told["omkafka"].items() if k.startswith(("failures", "errors"))}
     assert not any(failures.values()), failures
-    assert set(sizes(kafka, TOPICS.values()).values()) == {total}
+    assert set(in_kafka.values()) == {total}
 
     formats = {TOPICS[name].name: read_in for name, (_, read_in) in TEMPLATES.items()}
     settings = IntakeSettings.model_validate({"topics": formats, "limits": ANY_TIME})
