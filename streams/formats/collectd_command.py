@@ -2,14 +2,16 @@
 
     PUTVAL photon2/load/load interval=10.000 1517512718.495:0.31:0.34:0.28
 
-The values' names are not in it; those of collectd's own types are known, others are numbered.
+The values' names and types are not in it; those of collectd's own types.db are known. Its
+counters come as totals, whatever StoreRates says, and are called `..._total`, which detect turns
+into rates. Values of other types are numbered and taken as they are.
 
 Source: collectd, collectd-unixsock(5); src/utils/cmds/putval.c.
 """
 
 import re
 
-from streams.formats.collectd import labels, metric, sources
+from streams.formats.collectd import grows, labels, metric, sources
 from streams.formats.columns import Batch, Parsed, Reading
 from streams.formats.limits import Refused, quoted
 from streams.formats.record import Record, read_each
@@ -45,7 +47,7 @@ def _line(record: Record, line: str) -> None:
             if value == "U":  # undefined
                 record.skip("nan")
                 continue
-            full = metric(name, kind, source)
+            full = metric(name, kind, source) + ("_total" if grows(kind, source) else "")
             record.sample((own, full), full, lambda: labels(*own), at, number(value))
 
 

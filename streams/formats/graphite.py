@@ -3,7 +3,9 @@
     servers.web1.load.shortterm 0.31 1517512718
     requests.count;service=checkout;region=eu 17 1517512718
 
-A path names no service, so the topic's settings do, or a tag. A time of -1 or N is now.
+A path names no service, so the topic's settings do, or a tag. A time of -1 or N is now. Nor does
+a path say that a value is a total: collectd's write_kafka sends its counters so, unless
+`StoreRates true` is set for the topic.
 
 Source: Graphite documentation, "Feeding in your data"; carbon, "Metric tags".
 """

@@ -48,6 +48,7 @@ LOADS = tuple(
 ETH0 = '{host="photon2",plugin_instance="eth0",service="photon2"}'
 PUTVAL = b"PUTVAL photon2/load/load interval=10.000 1517512718.495:0.31:0.34:0.28"
 PUTVAL_ODD = b'PUTVAL "my host/df-root/df_complex-free" interval=10 N:U 1517512718:12\r\n'
+PUTVAL_TOTALS = b"PUTVAL photon2/interface-eth0/if_octets interval=10.000 1517512718.495:1200:34\n"
 MY_HOST = '{host="my host",plugin_instance="root",service="my host",type_instance="free"}'
 
 ADAPTER = (
@@ -162,6 +163,15 @@ METRICS = [
         skips={"nan": 1},
     ),
     Golden("collectd-command", PUTVAL, samples=LOADS, cuts=59),
+    Golden(
+        "collectd-command",
+        PUTVAL_TOTALS,
+        cuts=73,
+        samples=(
+            (f"interface_if_octets_rx_total{ETH0}", COLLECTD_AT, 1200.0),
+            (f"interface_if_octets_tx_total{ETH0}", COLLECTD_AT, 34.0),
+        ),
+    ),
     Golden(
         "collectd-command",
         PUTVAL_ODD,
