@@ -28,6 +28,7 @@ Certainty = Literal["sure", "likely", "unsure"]
 FEWEST = 3  # records below which nothing is said for certain
 ENOUGH = 5  # records that `sure` takes
 MOST, NEARLY = 0.8, 0.98  # shares of the records that `likely` and `sure` take
+FIT = 0.4  # share that must have a format's shape, where the others could have it
 TIE = 0.8  # share of a format's records that another explains as well: then neither is named
 SHOWN = 24  # characters of a record that nobody knows
 SECOND = 0.1  # share of a second kind from which a topic counts as mixed
@@ -120,16 +121,15 @@ class Judgement:
                 self.reasons.append(self._why(name))
             return self._unsure((best, *rivals), "they are explained equally well by each")
         others = self._others(best)
-        share = kinds[best] / len(self.records)
         if others and max(others.values()) >= max(2, SECOND * len(self.records)):
             second = max(others, key=lambda name: others[name])
             self.reasons.append(self._why(second))
             self.warnings.append(f"two kinds in one topic: {best} and {second}")
             return self._unsure((best, second), "a topic has one format")
-        if share < MOST:
-            rest = len(self.records) - kinds[best]
-            self.warnings.append(f"{rest} of {len(self.records)} records are of no kind we know")
-            return self._unsure((best,), "too many records are something else")
+        rest = sum(not _compatible(best, each) for each in self.clues)
+        if rest > (1 - MOST) * len(self.records) or kinds[best] < FIT * len(self.records):
+            self.warnings.append(f"{rest} of {len(self.records)} records are something else")
+            return self._unsure((best,), "too few records are plainly of that format")
         return self._read(best)
 
     def _read(self, best: str) -> Found:
@@ -243,6 +243,12 @@ class Judgement:
     def _unsure(self, candidates: Sequence[str], why: str) -> Found:
         read = tuple(name for name in candidates if name in FORMATS)
         return Found("", "unsure", (*self.reasons, why), read, tuple(self.warnings))
+
+
+def _compatible(name: str, clues: Clues) -> bool:
+    """Whether a record could be of a format, and is not rather of another."""
+    own = clues.get(name)
+    return own is not None and all(each.strength <= own.strength for each in clues.values())
 
 
 GENERIC = {

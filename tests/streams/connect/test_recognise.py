@@ -127,6 +127,17 @@ def test_a_few_strangers_are_said_and_do_not_mislead(name: str) -> None:
     assert any("2 would be refused" in warning for warning in found.warnings)
 
 
+def test_the_lines_of_a_stack_trace_are_text_among_other_text() -> None:
+    lines = [record.value for record in sample("text", 30)]
+    trace = [
+        b"java.lang.X: boom",
+        *(b"\tat com.shop.Pay.charge(Pay.java:%d)" % i for i in range(19)),
+    ]
+    found = of([Sampled(value, NOW, {}) for value in lines + trace])
+    assert (found.format, found.certainty) == ("text", "likely")
+    assert not found.warnings
+
+
 def test_nothing_but_empty_records() -> None:
     assert of([Sampled(b"", NOW, {})] * MANY).certainty == "unsure"
 
