@@ -192,7 +192,7 @@ def read_samples(value: bytes) -> Samples:
     return Samples(
         names=_names(series.dictionary),
         code=_codes(series),
-        at=batch.column(1).cast(pa.int64()).to_numpy(zero_copy_only=False),
+        at=batch.column(1).view(pa.int64()).to_numpy(zero_copy_only=False),
         value=batch.column(2).to_numpy(zero_copy_only=False),
     )
 
@@ -202,7 +202,7 @@ def read_lines(value: bytes) -> Lines:
     batch = _read(value, LINES)
     return Lines(
         service=batch.column(0).to_pylist(),
-        at=batch.column(1).cast(pa.int64()).to_numpy(zero_copy_only=False),
+        at=batch.column(1).view(pa.int64()).to_numpy(zero_copy_only=False),
         severity=batch.column(2).to_pylist(),
         text=batch.column(3).to_pylist(),
         labels=batch.column(4).to_pylist(),
@@ -218,7 +218,7 @@ def read_coded_lines(value: bytes) -> CodedLines:
     return CodedLines(
         services=services,
         service=service,
-        at=batch.column(1).cast(pa.int64()).to_numpy(zero_copy_only=False),
+        at=batch.column(1).view(pa.int64()).to_numpy(zero_copy_only=False),
         severities=severities,
         severity=severity,
         text=batch.column(3).to_pylist(),
