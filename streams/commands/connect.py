@@ -117,9 +117,10 @@ def _told(found: "Sequence[Line]", now: int) -> None:
         each = line.found
         sure = each.certainty if line.kind == "sampled" else line.kind
         name = each.format or " or ".join(each.candidates) or "-"
+        why = each.reasons[:1] if each.format else each.reasons  # the file and --json have all
         body.append((
             line.topic, name, Text(sure, STYLES.get(sure, "")), speed(line.rate, now),
-            amount(line.rate, now), "; ".join(each.reasons),
+            amount(line.rate, now), "; ".join(why),
         ))  # fmt: skip
     if body:
         rows(("TOPIC", "FORMAT", "HOW SURE", "RECORDS/S", "BYTES/S", "WHY"), body)

@@ -9,8 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import cramjam
+import msgspec
 from fastavro import parse_schema
 from google.protobuf.json_format import ParseDict
+from google.protobuf.struct_pb2 import Struct
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
@@ -366,6 +368,10 @@ FLEET: dict[str, Make] = {
     "debezium": _debezium,
     "avro": _avro,
 }
+ORDER = parse_schema({
+    "type": "record", "name": "Order",
+    "fields": [{"name": name, "type": "string"} for name in ("at", "app", "text")],
+})  # fmt: skip
 # What no format of ours reads, or what several explain
 STRANGERS: dict[str, Make] = {
     "traces": _traced,
@@ -374,6 +380,12 @@ STRANGERS: dict[str, Make] = {
     ).SerializeToString(),
     "random bytes": lambda p: p.chance.randbytes(p.chance.randint(8, 300)),
     "magic and random bytes": lambda p: b"\0\0\0\0\x07" + p.chance.randbytes(40),
+    "protobuf of others": lambda p: ParseDict(
+        {"order": p.number, "host": p.host, "value": p.value, "text": p.text}, Struct()
+    ).SerializeToString(),
+    "avro of others": lambda p: binary(ORDER, {"at": p.iso(), "app": p.app, "text": p.text}),
+    "msgpack": lambda p: msgspec.msgpack.encode(_own(p)),
+    "remote write, not compressed": lambda p: bytes(cramjam.snappy.decompress_raw(_written(p))),
     "compressed": lambda p: bytes(cramjam.gzip.compress(p.text.encode() * 9)),
     "snappy around text": lambda p: bytes(cramjam.snappy.compress_raw(p.text.encode())),
     "orders": lambda p: {"order_id": p.number, "customer": "c-7", "total": p.value},
