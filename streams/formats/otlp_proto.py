@@ -17,7 +17,9 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 
 from streams.formats.columns import Batch, Parsed, Reading, Rows
 from streams.formats.limits import Refused
+from streams.formats.line_scan import put
 from streams.formats.otlp import TIMES, Walk, texts_of
+from streams.formats.otlp_line_scan import KnownLogRecords
 from streams.formats.record import Record, finished
 from streams.formats.wire import METRICS, known_series
 
@@ -35,11 +37,16 @@ def parse(batch: Batch, reading: Reading) -> Parsed:
     plain = [raw if len(raw) <= limits.record_bytes else b"" for raw in batch.values]
     known = known_series(reading.series, METRICS, batch.service)
     scanned, read = known.read(plain, limits.elements)
-    for index in np.flatnonzero(~read).tolist():
-        start = len(rows.code)
+    logs = reading.series.known(("otlp lines", batch.service), KnownLogRecords)
+    rest = [b"" if met else raw for raw, met in zip(plain, read.tolist(), strict=True)]
+    lines, held = logs.read(rest, limits)
+    for index in np.flatnonzero(~(read | held)).tolist():
+        start, first = len(rows.code), len(rows.line_origin)
         Record(index, batch, reading, rows, space).read(batch.values[index], _request)
         at = [given // NS for given in rows.at[start:]]
         known.learn(plain[index], rows.code[start:], at, rows.value[start:])
+        logs.learn(plain[index], limits, rows, first)
+    put(rows, lines)
     return finished(rows, batch, reading, TIMES, scanned)
 
 

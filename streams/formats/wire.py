@@ -143,13 +143,13 @@ def _request(
     """A WriteRequest of time series that have labels first and samples behind; or NONE."""
     place = start
     while place < end:
-        first, last = _inside(data, place, end, 1)
+        first, last = inside(data, place, end, 1)
         if first < 0:
             return NONE
         place = last
         inner = first
         while inner < last and data[inner] == 0x0A:  # noqa: PLR2004 - labels
-            a, b = _inside(data, inner, last, 1)
+            a, b = inside(data, inner, last, 1)
             if a < 0:
                 return NONE
             inner = b
@@ -157,7 +157,7 @@ def _request(
         if leaf < 0 or inner == last or not (learn or nodes[leaf, 4] >= 0):
             return NONE
         while inner < last:
-            a, b = _inside(data, inner, last, 2)
+            a, b = inside(data, inner, last, 2)
             if a < 0 or count >= node.size:
                 return NONE
             inner = b
@@ -167,7 +167,7 @@ def _request(
                 a += 9
             if b - a < 2 or data[a] != 0x10:  # noqa: PLR2004 - the time
                 return NONE
-            moment, behind = _varint(data, a + 1, b)
+            moment, behind = varint(data, a + 1, b)
             if behind != b or not SECONDS <= moment < MILLIS:
                 return NONE
             node[count], at[count], bits[count] = leaf, moment, number
@@ -183,19 +183,19 @@ def _export(
     """An ExportMetricsServiceRequest of gauges and cumulative sums; or NONE."""
     place = start
     while place < end:
-        first, last = _inside(data, place, end, 1)
+        first, last = inside(data, place, end, 1)
         if first < 0:
             return NONE
         place = last
-        mine, inner = _head(data, first, last, ROOT, learn, slots, nodes, arena, used)
+        mine, inner = head(data, first, last, ROOT, learn, slots, nodes, arena, used)
         while mine >= 0 and inner < last and data[inner] == 0x12:  # noqa: PLR2004 - scope metrics
-            a, b = _inside(data, inner, last, 2)
+            a, b = inside(data, inner, last, 2)
             if a < 0:
                 return NONE
             inner = b
-            scope, metric = _head(data, a, b, mine, learn, slots, nodes, arena, used)
+            scope, metric = head(data, a, b, mine, learn, slots, nodes, arena, used)
             while scope >= 0 and metric < b and data[metric] == 0x12:  # noqa: PLR2004 - metrics
-                c, d = _inside(data, metric, b, 2)
+                c, d = inside(data, metric, b, 2)
                 if c < 0:
                     return NONE
                 metric = d
@@ -205,22 +205,22 @@ def _export(
                 )  # fmt: skip
                 if count < 0:
                     return NONE
-            if scope < 0 or not _url(data, metric, b):
+            if scope < 0 or not url(data, metric, b):
                 return NONE
-        if mine < 0 or not _url(data, inner, last):
+        if mine < 0 or not url(data, inner, last):
             return NONE
     return count
 
 
 @compiled
-def _head(
+def head(
     data: Any, start: Any, end: Any, parent: Any, learn: Any, slots: Any, nodes: Any, arena: Any,
     used: Any,
 ) -> Any:  # fmt: skip
     """The node of a message's first field, a resource or a scope that may be missing."""
     behind = start
     if start < end and data[start] == 0x0A:  # noqa: PLR2004 - field 1, delimited
-        a, b = _inside(data, start, end, 1)
+        a, b = inside(data, start, end, 1)
         if a < 0:
             return NONE, start
         behind = b
@@ -228,11 +228,11 @@ def _head(
 
 
 @compiled
-def _url(data: Any, start: Any, end: Any) -> Any:
+def url(data: Any, start: Any, end: Any) -> Any:
     """Whether what is left is nothing, or the URL of a schema."""
     if start == end:
         return True
-    a, b = _inside(data, start, end, 3)
+    a, b = inside(data, start, end, 3)
     if a < 0 or b != end:
         return False
     for i in range(a, b):  # noqa: SIM110 - what numba compiles
@@ -249,18 +249,18 @@ def _metric(
     """A metric: name, description and unit, then its data; or NONE."""
     place = start
     while place < end and data[place] in (0x0A, 0x12, 0x1A):
-        a, b = _inside(data, place, end, data[place] >> 3)
+        a, b = inside(data, place, end, data[place] >> 3)
         if a < 0:
             return NONE
         place = b
     if place >= end or data[place] not in (GAUGE << 3 | 2, SUM << 3 | 2):
         return NONE
-    a, b = _inside(data, place, end, data[place] >> 3)
+    a, b = inside(data, place, end, data[place] >> 3)
     if a < 0 or b != end:
         return NONE
     points = a  # behind a sum's points stand what kind of sum it is, which names the series too
     while points < b and data[points] == 0x0A:  # noqa: PLR2004 - data points
-        c, d = _inside(data, points, b, 1)
+        c, d = inside(data, points, b, 1)
         if c < 0:
             return NONE
         points = d
@@ -282,7 +282,7 @@ def _metric(
         return NONE
     place = a
     while place < b and data[place] == 0x0A:  # noqa: PLR2004 - data points
-        c, d = _inside(data, place, b, 1)
+        c, d = inside(data, place, b, 1)
         place = d
         if count >= node.size:
             return NONE
@@ -319,7 +319,7 @@ def _point(
     at[count] = moment
     attributes = place
     while place < end:
-        a, b = _inside(data, place, end, 7)
+        a, b = inside(data, place, end, 7)
         if a < 0:
             return NONE
         place = b
@@ -327,18 +327,18 @@ def _point(
 
 
 @compiled
-def _inside(data: Any, place: Any, end: Any, field: Any) -> Any:
+def inside(data: Any, place: Any, end: Any, field: Any) -> Any:
     """Where the content of a delimited field begins and ends; NONE when it is another."""
     if place >= end or data[place] != (field << 3 | DELIMITED):
         return NONE, NONE
-    size, first = _varint(data, place + 1, end)
+    size, first = varint(data, place + 1, end)
     if first < 0 or size > end - first:
         return NONE, NONE
     return first, first + size
 
 
 @compiled
-def _varint(data: Any, place: Any, end: Any) -> Any:
+def varint(data: Any, place: Any, end: Any) -> Any:
     """A number of at most 56 bits and where it ends; -1, -1 for a longer one or none."""
     number = np.int64(0)
     for i in range(8):

@@ -2,13 +2,18 @@
 
 import random
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from streams.formats import text
-from streams.formats.columns import Batch, Parsed
+from streams.formats.columns import Batch, Parsed, Reading
+from streams.formats.json_scan import KnownLines
 from streams.formats.limits import Limits
+from streams.formats.otlp_line_scan import KnownLogRecords
 from streams.formats.severity import stated
 from streams.formats.text_scan import read
 from tests.streams.formats import contract
@@ -118,7 +123,7 @@ def test_lines_of_json_are_read_alike() -> None:
     assert [(r.record, r.rule) for r in found.rejects] == [
         (k, r.rule) for k, one in enumerate(alone) for r in one.rejects
     ]
-    learned = using.series.known(("json lines", ""), lambda: pytest.fail("nothing was learned"))
+    learned = using.series.known(("json lines", ""), lambda: KnownLines({}))
     plain = learned.read(values, np.ones(len(values), np.bool_), Limits())
     assert len(plain.record) > 100
 
@@ -127,7 +132,7 @@ def test_an_origin_is_learned_from_one_line() -> None:
     using = reading(late_s=0, future_s=0)
     values = [USUAL.replace(b'"m"', b'"%d"' % k) for k in range(50)]
     parsed("json", values[0], using=using)
-    learned = using.series.known(("json lines", ""), lambda: pytest.fail("nothing was learned"))
+    learned = using.series.known(("json lines", ""), lambda: KnownLines({}))
     found = learned.read(values, np.ones(50, np.bool_), Limits())
     assert found.text == [str(k) for k in range(50)]
     assert set(found.labels) == {'{pod="p1"}'}
@@ -141,6 +146,72 @@ def test_whoever_never_repeats_is_not_learned_for_long() -> None:
             USUAL.replace(b"p1", b"p%d" % k) for k in range(1000 * batch, 1000 * batch + 1000)
         ]
         parsed("json", *values, using=using)
-        learned = using.series.known(("json lines", ""), lambda: pytest.fail("nothing was learned"))
+        learned = using.series.known(("json lines", ""), lambda: KnownLines({}))
     assert learned is not None
     assert not learned.learning
+
+
+def exported(*bodies: str, **fields: object) -> bytes:
+    """A request of two services that say these texts each."""
+    request = ExportLogsServiceRequest()
+    for service in ("pay", "shop"):
+        held = request.resource_logs.add(schema_url="https://example.com/1")
+        name = KeyValue(key="service.name", value=AnyValue(string_value=service))
+        held.resource.attributes.append(name)
+        scoped = held.scope_logs.add()
+        scoped.scope.name = "lib"
+        for k, body in enumerate(bodies):
+            thread = KeyValue(key="thread", value=AnyValue(int_value=k % 2))
+            scoped.log_records.add(
+                **{
+                    "time_unix_nano": NOW * 1_000_000 + k, "observed_time_unix_nano": NOW * 1_000_000,
+                    "severity_number": 13, "severity_text": "WARN", "body": AnyValue(string_value=body),
+                    "attributes": [thread], "trace_id": b"t" * 16, "flags": 1, **fields,
+                }
+            )  # fmt: skip
+    return request.SerializeToString()
+
+
+def log_records(*messages: bytes) -> tuple[KnownLogRecords, Reading]:
+    """What is learned of requests."""
+    using = reading(late_s=0, future_s=0)
+    for message in messages:
+        parsed("otlp-proto", message, using=using)
+    learned = using.series.known(("otlp lines", ""), KnownLogRecords)
+    return learned, using
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {}, {"time_unix_nano": 0}, {"severity_text": ""}, {"severity_text": "odd"}, {"severity_number": 0},
+        {"trace_id": b"", "flags": 0}, {"dropped_attributes_count": 300}, {"attributes": []},
+    ],
+)  # fmt: skip
+def test_records_of_known_origin_are_read_alike(fields: dict[str, object]) -> None:
+    learned, using = log_records(exported("café", "b", **fields))
+    raw = exported("another one", "x", **fields)
+    assert learned.read([raw], Limits())[1].all()
+    expected = parsed("otlp-proto", raw, using=reading(late_s=0, future_s=0))
+    found = parsed("otlp-proto", b"", raw, using=using)
+    assert contract.lines(found) == contract.lines(expected)
+    assert len(found.lines.text) == 4
+
+
+@pytest.mark.parametrize("body", ["", " \n", "a\x00b"])
+def test_what_is_not_plain_is_left_to_the_formats_own_reader(body: str) -> None:
+    learned, _ = log_records(exported("a", "b"))
+    assert not learned.read([exported(body, "b")], Limits())[1].any()
+    assert not learned.read([exported("a", "b")], Limits(elements=3))[1].any()
+    assert not learned.read([exported("a" * 50, "b")], Limits(text_bytes=49))[1].any()
+
+
+def test_mutants_of_requests_are_read_alike() -> None:
+    seeds = [exported("one", "two"), exported("three")]
+    _, using = log_records(*seeds)
+    for mutant in islice(contract.mutations(seeds, seeds, seed=5), 400):
+        expected = parsed("otlp-proto", mutant, using=reading(late_s=0, future_s=0))
+        found = parsed("otlp-proto", seeds[0], mutant, using=using)
+        assert contract.lines(found)[4:] == contract.lines(expected)
+        assert [r.rule for r in found.rejects] == [r.rule for r in expected.rejects]
+        assert found.skips == expected.skips
