@@ -44,7 +44,7 @@ class Line(NamedTuple):
             "topic": self.topic,
             "kind": self.kind,
             "partitions": self.partitions,
-            "records_kept": self.kept,
+            "offsets_kept": self.kept,
             "records_sampled": self.sampled,
             "format": told.format or None,
             "certainty": told.certainty if looked_at else None,

@@ -139,7 +139,7 @@ def test_a_fleets_topics_are_named_and_nothing_is_left_behind(
     assert found[f"{fleet.prefix}.aborted"]["records_sampled"] == 6
 
     first = found[f"{fleet.prefix}.t00"]
-    assert (first["partitions"], first["records_kept"]) == (PARTITIONS, COUNT)
+    assert (first["partitions"], first["offsets_kept"]) == (PARTITIONS, COUNT)
     assert first["records_sampled"] == COUNT
     assert first["records_per_second_in_sample"] == pytest.approx(1 / 1.5, rel=0.1)
     assert first["bytes_per_record"] > 100

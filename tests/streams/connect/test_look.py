@@ -4,9 +4,11 @@ import pytest
 
 from schemas.topics import CATALOGUE, RAW
 from streams.connect.clues import Sampled
-from streams.connect.look import Rate, Seen, kind_of
-from streams.connect.report import amount, speed
+from streams.connect.look import Kind, Rate, Seen, kind_of
+from streams.connect.report import NOTHING, Line, amount, lines, speed
 from streams.connection import KafkaSettings
+from streams.formats.avro_schema import NoSchemas
+from streams.formats.limits import Limits
 
 KAFKA = KafkaSettings()
 NOW = 1_767_323_045_678
@@ -54,6 +56,29 @@ def test_the_speed_of_partitions_adds_up() -> None:
     assert seen.rate.tail == pytest.approx(10.5)
     assert seen.rate.size == pytest.approx(300 / 14)
     assert seen.rate.last == NOW
+
+
+@pytest.mark.parametrize(
+    ("kind", "format", "settled"),
+    [
+        ("sampled", "beats", True),
+        ("sampled", "", False),
+        ("failed", "", False),
+        ("empty", "", True),
+        ("internal", "", True),
+    ],
+)
+def test_what_is_left_for_a_person_to_find_out(kind: Kind, format: str, settled: bool) -> None:  # noqa: A002, FBT001 - a table's columns
+    found = NOTHING._replace(format=format)
+    line = Line("a", "a", kind, 1, 0, Rate(0.0, 0.0, 0.0, None), found)
+    assert line.settled is settled
+
+
+def test_a_topic_that_we_may_not_read_says_so() -> None:
+    seen = Seen("a", "failed", 1, said="Broker: Topic authorization failed")
+    (line,) = lines([seen], NOW, "", Limits(), NoSchemas())
+    assert line.found.reasons == ("Broker: Topic authorization failed",)
+    assert line.as_dict()["certainty"] is None
 
 
 @pytest.mark.parametrize(
