@@ -274,8 +274,8 @@ class ColumnShell:
         while not self.failed.done():
             await asyncio.sleep(1.0)
             try:
+                await self._save_share()
                 async with self.member.lock:
-                    await self._save_share()
                     if self._signal is not None:
                         self._signal.look(time.monotonic())
                     if self._models is not None:
@@ -286,15 +286,24 @@ class ColumnShell:
                 self.member.fail(error)
 
     async def _save_share(self) -> None:
-        blocks = [
-            (block.saved, partition, number)
-            for partition in self._waiting
-            for number, block in enumerate(self.consumer.blocks(partition))
-            if block.changed
-        ]
+        """Those whose turn it is, one by one: frames that have come meanwhile go between them."""
+        async with self.member.lock:
+            blocks = [
+                (block.saved, partition, number)
+                for partition in self._waiting
+                for number, block in enumerate(self.consumer.blocks(partition))
+                if block.changed
+            ]
         share = math.ceil(len(blocks) / self._save_s)
         for _, partition, number in sorted(blocks)[:share]:
-            await self._save(partition, number)
+            async with self.member.lock:
+                if self._is_changed(partition, number):
+                    await self._save(partition, number)
+
+    def _is_changed(self, partition: int, number: int) -> bool:
+        """Whether it is ours, still, and not as it was saved."""
+        blocks = self.consumer.blocks(partition) if partition in self._waiting else ()
+        return number < len(blocks) and blocks[number].changed
 
     async def _save(self, partition: int, number: int) -> None:
         await self.member.check()

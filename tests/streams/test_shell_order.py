@@ -230,6 +230,34 @@ def test_no_block_is_saved_while_what_it_knows_is_not_said_yet(
     assert played(monkeypatch, scene) == ["said 1", "kept 1", "acknowledged"]
 
 
+def test_a_frame_that_comes_while_blocks_are_saved_waits_for_one_of_them_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With thousands of series it would wait for a second's share of them."""
+
+    async def scene(made: ColumnShell, log: Log) -> None:
+        other = SimpleNamespace(included=0, saved=-1, changed=True, dump=lambda: b"other")
+        first: Any = made.consumer
+        monkeypatch.setattr(first, "blocks", lambda _: [first.block, other])
+
+        async def batch() -> None:
+            async with made.member.lock:  # as the member holds it over a batch
+                await made.handle([frame(log)])
+
+        await batch()
+        log.open.clear()
+        saver = asyncio.ensure_future(made._save_share())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        coming = asyncio.ensure_future(batch())
+        await asyncio.sleep(0)
+        log.open.set()
+        await asyncio.gather(saver, coming)
+
+    done = played(monkeypatch, scene)
+    assert done == ["said 1", "kept 1", "said 1", "kept 1", "acknowledged", "acknowledged"]
+
+
 def test_what_was_given_up_half_way_is_not_saved_at_a_rebalance(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
