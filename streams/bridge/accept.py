@@ -9,6 +9,7 @@ What is told as accepted, Kafka has confirmed.
 import logging
 import re
 import time
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,8 @@ from streams.connection import KafkaSettings
 from streams.formats import FORMATS
 from streams.formats.avro_schema import NoSchemas
 from streams.formats.columns import Batch, Parsed, Reading, Reject
+from streams.intake.intake import warm_up
+from streams.intake.lanes import DEFAULT
 from streams.intake.redaction import Redaction
 from streams.intake.settings import IntakeSettings
 from streams.intake.tenants import HEADER, Tenancy, owner
@@ -65,6 +68,10 @@ class Bridge:
             largest=max(reading.limits.record_bytes for reading in self._tenancy.readings.values()),
         )
 
+    def warm_up(self, formats: Collection[str]) -> None:
+        """Load and compile what the first request would wait for; some seconds."""
+        warm_up(self._tenancy.readings[DEFAULT], formats)
+
     def largest(self, tenant: str, route: Route) -> int:
         """How large a body may be, bytes."""
         return self._known(tenant, route.topic).limits.record_bytes
@@ -84,10 +91,12 @@ class Bridge:
         """
         parsed, topic = self._checked(content.format, body, route, origin.tenant)
         rejects = parsed.rejects
+        if nothing_is_fine and rejects and _empty(rejects):
+            return Result(0, 0, {}, 0, ())
         result = _counted(parsed)
+        for reject in rejects:
+            self.metrics.refused.labels(reject.rule).inc(reject.elements)
         if rejects and not result.accepted:
-            if nothing_is_fine and _empty(rejects):
-                return Result(0, 0, {}, 0, ())
             reason = in_one_line(parsed.faults, result.refused)
             raise RefusedRequest(
                 400, rejects[0].rule, reason, faults=parsed.faults, refused=result.refused

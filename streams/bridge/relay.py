@@ -66,7 +66,8 @@ class Relay:
         done: asyncio.Future[Any] = loop.create_future()
 
         def delivered(error: Any, _message: Any) -> None:
-            loop.call_soon_threadsafe(_settle, done, error)
+            if not loop.is_closed():  # we are ending, and nobody waits for this any more
+                loop.call_soon_threadsafe(_settle, done, error)
 
         try:
             self._producer.produce(topic, value, key=key, headers=headers, on_delivery=delivered)

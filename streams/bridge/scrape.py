@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import cramjam
 import httpx
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import Counter, Gauge
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel, ConfigDict, Field
@@ -28,11 +28,8 @@ from streams.bridge.accept import Bridge, Origin
 from streams.bridge.endpoint import Content, in_one_line
 from streams.bridge.refusal import RefusedRequest
 from streams.bridge.remote_write import CONTENT_TYPES, ROUTE, V1
-from streams.bridge.settings import BridgeSettings
-from streams.connection import KafkaSettings
 from streams.formats.limits import MIB
 from streams.formats.proto.remote_write_v1_pb2 import Label, Sample, TimeSeries, WriteRequest
-from streams.intake.settings import IntakeSettings
 
 log = logging.getLogger(__name__)
 CONTENT = Content(V1, CONTENT_TYPES[V1])
@@ -141,9 +138,8 @@ def _packed(series: Sequence[TimeSeries]) -> list[bytes]:
 class Scraper:
     """Rounds over the targets, each target at its own pace."""
 
-    def __init__(
-        self, settings: ScrapeSettings, bridge: Bridge, registry: CollectorRegistry
-    ) -> None:
+    def __init__(self, settings: ScrapeSettings, bridge: Bridge) -> None:
+        """The relay of `bridge` is its caller's to open. Raises Rejected for what is no target."""
         if not settings.targets:
             raise Rejected(
                 "nothing to scrape: name a target, as --scrape checkout=http://HOST:PORT"
@@ -151,7 +147,7 @@ class Scraper:
         self._settings = settings
         self._targets = [target(given) for given in settings.targets]
         self._down: set[str] = set()  # said once, not once a round
-        self._bridge = bridge
+        self._bridge, registry = bridge, bridge.registry
         self._scrapes = Counter(
             "sentinel_scrapes", "Scrapes", ("instance", "outcome"), registry=registry
         )
@@ -161,13 +157,14 @@ class Scraper:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Scrape until `stop` is set."""
-        async with httpx.AsyncClient(
-            timeout=self._settings.timeout_s, headers={"Accept": ACCEPT}, follow_redirects=False
-        ) as client:
-            with self._bridge.relay:
-                async with asyncio.TaskGroup() as group:
-                    for each in self._targets:
-                        group.create_task(self._rounds(each, client, stop))
+        async with (
+            httpx.AsyncClient(
+                timeout=self._settings.timeout_s, headers={"Accept": ACCEPT}, follow_redirects=False
+            ) as client,
+            asyncio.TaskGroup() as group,
+        ):
+            for each in self._targets:
+                group.create_task(self._rounds(each, client, stop))
 
     async def _rounds(self, each: Target, client: httpx.AsyncClient, stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
@@ -217,17 +214,3 @@ class Scraper:
                 if len(body) > self._settings.exposition_bytes:
                     raise Rejected(f"more than {self._settings.exposition_bytes} bytes")
             return body.decode(), response.headers.get("content-type", "")
-
-
-def scrape(
-    settings: ScrapeSettings,
-    kafka: KafkaSettings,
-    stop: asyncio.Event,
-    registry: CollectorRegistry | None = None,
-    *,
-    bridge: BridgeSettings,
-    intake: IntakeSettings,
-) -> Any:
-    """The scraper's work, to be awaited. Raises Rejected at once for targets that are none."""
-    registry = registry or CollectorRegistry()
-    return Scraper(settings, Bridge(bridge, kafka, intake, registry), registry).run(stop)

@@ -9,11 +9,13 @@ from contextlib import contextmanager
 
 import uvicorn
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 
 from schemas.errors import Unavailable
+from streams.bridge.accept import Bridge
 from streams.bridge.app import TABLE, create_app, unread
 from streams.bridge.authorisation import check_exposure, strangers
-from streams.bridge.scrape import ScrapeSettings, scrape
+from streams.bridge.scrape import Scraper, ScrapeSettings
 from streams.bridge.settings import BridgeSettings
 from streams.cluster import reach
 from streams.connection import KafkaSettings
@@ -69,7 +71,12 @@ def serve(
             ", ".join(unknown),
         )
     with listening(bridge.host, bridge.port) as link:
-        asyncio.run(_run(bridge, scraping, kafka, intake, link, ready))
+        accepting = Bridge(bridge, kafka, intake, CollectorRegistry())
+        pulling = Scraper(scraping, accepting) if scraping.targets else None
+        with accepting.relay:
+            asyncio.run(
+                _run(configured(bridge, create_app(bridge, accepting)), pulling, link, ready)
+            )
 
 
 def addresses(base: str) -> list[str]:
@@ -96,34 +103,27 @@ def url(link: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def configured(bridge: BridgeSettings, app: FastAPI) -> uvicorn.Config:
+def configured(settings: BridgeSettings, app: FastAPI) -> uvicorn.Config:
     """The HTTP server's own settings; on its way out it answers what is under way."""
     return uvicorn.Config(
         app, log_config=None, access_log=False, ws="none",
-        timeout_graceful_shutdown=int(bridge.acknowledge_s) + 1,
+        timeout_graceful_shutdown=int(settings.acknowledge_s) + 1,
     )  # fmt: skip
 
 
 async def _run(
-    bridge: BridgeSettings,
-    scraping: ScrapeSettings,
-    kafka: KafkaSettings,
-    intake: IntakeSettings,
+    config: uvicorn.Config,
+    pulling: Scraper | None,
     link: socket.socket,
     ready: Callable[[str], None],
 ) -> None:
     stop = asyncio.Event()
-    pulling = (
-        scrape(scraping, kafka, stop, bridge=bridge, intake=intake)
-        if scraping.targets
-        else stop.wait()
-    )
-    server = Server(configured(bridge, create_app(bridge, kafka, intake)), lambda: ready(url(link)))
+    server = Server(config, lambda: ready(url(link)))
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     serving = asyncio.ensure_future(server.serve(sockets=[link]))
-    scraper = asyncio.ensure_future(pulling)
-    await asyncio.wait({serving, scraper}, return_when=asyncio.FIRST_COMPLETED)
+    scraping = asyncio.ensure_future(pulling.run(stop) if pulling else stop.wait())
+    await asyncio.wait({serving, scraping}, return_when=asyncio.FIRST_COMPLETED)
     stop.set()
     server.should_exit = True
-    await asyncio.gather(serving, scraper)
+    await asyncio.gather(serving, scraping)

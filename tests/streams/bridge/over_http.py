@@ -9,7 +9,9 @@ from typing import Any
 
 import httpx
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped] # has no types
+from prometheus_client import CollectorRegistry
 
+from streams.bridge.accept import Bridge
 from streams.bridge.app import create_app
 from streams.bridge.serving import Server, configured, listening, url
 from streams.bridge.settings import BridgeSettings
@@ -47,7 +49,8 @@ def serving(
     """A bridge, and a client for it."""
     settings = BridgeSettings.model_validate({"acknowledge_s": 60, **changes})
     chosen = IntakeSettings.model_validate(ANY_TIME if intake is None else intake)
-    app = create_app(settings, kafka, chosen)
+    bridge = Bridge(settings, kafka, chosen, CollectorRegistry())
+    app = create_app(settings, bridge)
     document = app.openapi()
 
     def check(answer: httpx.Response) -> None:
@@ -55,7 +58,7 @@ def serving(
         holds(document, answer)
 
     ready = threading.Event()
-    with listening("127.0.0.1", 0) as link:
+    with listening("127.0.0.1", 0) as link, bridge.relay:
         running = Server(configured(settings, app), ready.set)
         thread = threading.Thread(target=lambda: asyncio.run(running.serve(sockets=[link])))
         thread.start()

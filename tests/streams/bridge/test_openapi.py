@@ -7,7 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry
 
+from streams.bridge.accept import Bridge
 from streams.bridge.app import TABLE, create_app, unread
 from streams.bridge.settings import BridgeSettings
 from streams.intake.settings import IntakeSettings
@@ -92,5 +94,6 @@ def test_topics_that_intake_does_not_read_are_known() -> None:
 
 def test_the_document_needs_no_server() -> None:
     """So a client can be generated from the package alone."""
-    app = create_app(BridgeSettings(), GONE, IntakeSettings())
+    settings = BridgeSettings()
+    app = create_app(settings, Bridge(settings, GONE, IntakeSettings(), CollectorRegistry()))
     assert app.openapi()["info"]["title"] == "Sentinel's bridge"

@@ -14,7 +14,8 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPEN
 from schemas.errors import Rejected
 from schemas.frames import parsed as labels_of
 from schemas.topics import RAW_REMOTE_WRITE
-from streams.bridge.scrape import ScrapeSettings, Target, down, requests, scrape, target
+from streams.bridge.accept import Bridge
+from streams.bridge.scrape import Scraper, ScrapeSettings, Target, down, requests, target
 from streams.bridge.settings import BridgeSettings
 from streams.broker.embedded import EmbeddedBroker
 from streams.connection import KafkaSettings
@@ -138,6 +139,11 @@ def exporter(registry: CollectorRegistry, status: list[int]) -> Iterator[str]:
             thread.join()
 
 
+def bridge(kafka: KafkaSettings, registry: CollectorRegistry) -> Bridge:
+    """What scraped series are given to."""
+    return Bridge(BridgeSettings(), kafka, IntakeSettings(), registry)
+
+
 @pytest.mark.broker
 def test_rounds_go_on_whatever_a_target_does(
     broker: EmbeddedBroker, topic_prefix: str, caplog: pytest.LogCaptureFixture
@@ -145,6 +151,7 @@ def test_rounds_go_on_whatever_a_target_does(
     """One target is never there; the other is, is not, and is again."""
     kafka = world(broker.bootstrap, topic_prefix)
     theirs, ours = CollectorRegistry(), CollectorRegistry()
+    accepting = bridge(kafka, ours)
     Gauge("queue_depth", "Depth", registry=theirs).set(7)
     status = [200]
 
@@ -158,9 +165,7 @@ def test_rounds_go_on_whatever_a_target_does(
     async def rounds(url: str) -> None:
         settings = ScrapeSettings(targets=(f"shop={url}", "http://127.0.0.1:9"), interval_s=0.05)
         stop = asyncio.Event()
-        work = asyncio.ensure_future(
-            scrape(settings, kafka, stop, ours, bridge=BridgeSettings(), intake=IntakeSettings())
-        )
+        work = asyncio.ensure_future(Scraper(settings, accepting).run(stop))
         instance = url.removeprefix("http://")
         for wanted, answer in (("up", 200), ("down", 500), ("up", 200)):
             status.append(answer)
@@ -170,7 +175,7 @@ def test_rounds_go_on_whatever_a_target_does(
         stop.set()
         await work
 
-    with exporter(theirs, status) as url:
+    with exporter(theirs, status) as url, accepting.relay:
         asyncio.run(rounds(url))
     using = reading(late_s=0, future_s=0)
     result = parsed(
@@ -190,7 +195,4 @@ def test_rounds_go_on_whatever_a_target_does(
 
 def test_nothing_to_scrape_is_said_at_once() -> None:
     with pytest.raises(Rejected, match="name a target"):
-        scrape(
-            ScrapeSettings(), KafkaSettings(), asyncio.Event(),
-            bridge=BridgeSettings(), intake=IntakeSettings(),
-        )  # fmt: skip
+        Scraper(ScrapeSettings(), bridge(KafkaSettings(), CollectorRegistry()))

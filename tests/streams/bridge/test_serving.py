@@ -56,6 +56,8 @@ def test_the_bridge_takes_requests_until_it_is_told_to_stop(
             assert [line for line in said if line.startswith(f"{where}{path} ")]
         with pytest.raises(urllib.error.HTTPError, match="415"):
             urllib.request.urlopen(f"{where}/ingest", data=b"{}", timeout=SOON_S)  # noqa: S310 - our own
+        told_of_itself = urllib.request.urlopen(f"{where}/metrics", timeout=SOON_S).read()  # noqa: S310 - our own
+        assert b"sentinel_scrapes_total" in told_of_itself
         process.send_signal(number)
         _, rest = process.communicate(timeout=SOON_S)
         assert process.returncode == 0
