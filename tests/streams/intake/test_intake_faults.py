@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -113,8 +112,9 @@ def test_in_a_storm_of_rebalances_each_event_is_there_once_and_in_order(
             if len(lives) == 1 or (len(lives) < PARTITIONS and draw.random() < 0.5):
                 lives.append(stack.enter_context(worker(kafka, f"w{change + 1}")))
             else:
-                leaver = lives.pop(draw.randrange(len(lives)))
-                until(partial(listens, leaver))
+                until(lambda: any(map(listens, lives)), LONG_S)
+                leaver = draw.choice(list(filter(listens, lives)))
+                lives.remove(leaver)
                 leaver.terminate()
                 left.append(leaver)
             until(lambda due=began + 5 * (change + 1): time.monotonic() > due)  # type: ignore[misc] # what mypy cannot infer of it
