@@ -15,8 +15,9 @@ from streams.formats.collectd_json import GROWING
 from streams.formats.document import OBJECTS
 from streams.formats.epoch import MICROS, MILLIS, SECONDS, UNITS
 from streams.formats.json import OWN
-from streams.formats.limits import Limits
+from streams.formats.limits import Limits, Refused
 from streams.formats.times import one
+from streams.formats.verdict import instant
 
 DAY_MS = 86_400_000
 NEAR_MS = 2 * DAY_MS  # between a time in a record and the record's own
@@ -25,6 +26,7 @@ RISES = 10  # of counters that never fall, from which they are taken for totals
 RESTARTS = 0.1  # share of falls that restarts of collectd may explain
 INFLUX_TIME = re.compile(rb" (-?\d{9,20})\s*$", re.MULTILINE)
 ISO = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?")
+LISTS = ("dsnames", "dstypes", "values")
 SORTED = ("labels", "name", "timestamp", "value")
 NO_LIMITS = Limits()
 SHOWN = 5  # names in a warning
@@ -47,10 +49,16 @@ def refined(name: str, records: Sequence[Sampled]) -> Option:
 
 
 def _objects(records: Iterable[Sampled]) -> Iterator[tuple[Sampled, dict[str, Any]]]:
+    """The JSON objects in the records; some of these may be strangers, and no JSON at all."""
     for record in records:
-        for found in OBJECTS.each(record.value, NO_LIMITS):
-            if isinstance(found, dict):
-                yield record, found
+        try:
+            yield from ((record, each) for each in _held(record.value))
+        except (ValueError, RecursionError, Refused):
+            continue
+
+
+def _held(value: bytes) -> list[dict[str, Any]]:
+    return [each for each in OBJECTS.each(value, NO_LIMITS) if isinstance(each, dict)]
 
 
 def _telegraf(name: str, records: Sequence[Sampled]) -> Option:
@@ -58,6 +66,7 @@ def _telegraf(name: str, records: Sequence[Sampled]) -> Option:
         (metric.get("timestamp"), record.at)
         for record, found in _objects(records)
         for metric in found.get("metrics", [found])
+        if isinstance(metric, dict)
     ]
     return _in_unit(name, [(given, at) for given, at in times if isinstance(given, int | float)])
 
@@ -108,6 +117,8 @@ def _collectd(name: str, records: Sequence[Sampled]) -> Option:
     """Whether counters came as they are, or as rates."""
     met: defaultdict[tuple[object, ...], list[tuple[float, float]]] = defaultdict(list)
     for _, found in _objects(records):
+        if not all(isinstance(found.get(name), list) for name in LISTS):
+            continue
         place = tuple(
             found.get(k) for k in ("host", "plugin", "plugin_instance", "type", "type_instance")
         )
@@ -115,7 +126,7 @@ def _collectd(name: str, records: Sequence[Sampled]) -> Option:
             found["dsnames"], found["dstypes"], found["values"], strict=False
         ):
             if kind in GROWING and isinstance(value, int | float):
-                met[*place, source].append((float(found["time"]), value))
+                met[*place, source].append((instant(found.get("time")), value))
     series = {place: [value for _, value in sorted(values)] for place, values in met.items()}
     if not any(value for values in series.values() for value in values):
         return Option(name)
@@ -135,7 +146,7 @@ def _collectd(name: str, records: Sequence[Sampled]) -> Option:
 
 def _adapter(name: str, records: Sequence[Sampled]) -> Option:
     """The adapter's JSON is sorted; its Avro's JSON is in another order each time. Both read."""
-    orders = {tuple(found) for _, found in _objects(records)}
+    orders = {tuple(found) for _, found in _objects(records) if found.keys() == set(SORTED)}
     if orders == {SORTED}:
         return Option(name)
     if len(orders) > 1:

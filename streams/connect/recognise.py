@@ -9,12 +9,14 @@ and names the candidates: a person decides, nothing is guessed.
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
 
 from schemas.errors import Denied, Unavailable
+from schemas.masking import masked
 from streams.connect.clues import FITS, MARKED, Clue, Clues, Sampled
 from streams.connect.inside import Looking, clues_in
 from streams.connect.options import refined
@@ -30,6 +32,7 @@ ENOUGH = 5  # records that `sure` takes
 MOST, NEARLY = 0.8, 0.98  # shares of the records that `likely` and `sure` take
 FIT = 0.4  # share that must have a format's shape, where the others could have it
 TIE = 0.8  # share of a format's records that another explains as well: then neither is named
+LONGEST = 120  # characters of a refusal's reason, in which secrets are masked already
 SHOWN = 24  # characters of a record that nobody knows
 SECOND = 0.1  # share of a second kind from which a topic counts as mixed
 ELEMENT = re.compile(r"^element \d+: | \(and \d+ more like it\)$")  # of one record: no news here
@@ -69,8 +72,8 @@ def recognise(
     if named in FORMATS:
         clues = [_by_header(named, each) for each in clues]
     elif named:
-        why = f"their headers name the format {named!r:.60}, which is none: intake refuses them"
-        return Found("", "unsure", (why,))
+        said = f"their headers name the format {masked(named)!r:.60}, which is none"
+        return Found("", "unsure", (f"{said}: intake refuses them",))
     return Judgement(topic, said, clues, now, looking).found()
 
 
@@ -151,7 +154,8 @@ class Judgement:
         if refused:
             rule, times = Counter(each.rule for each in refused.values()).most_common(1)[0]
             reason = next(each.reason for each in refused.values() if each.rule == rule)
-            self.warnings.append(f"{times} would be refused, {rule}: {reason:.120}")
+            said = f"{times} of {total} records would be refused, {rule}: "
+            self.warnings.append(said + ELEMENT.sub("", reason)[:LONGEST])
         if taken < MOST * total:
             return self._unsure((name,), "its reader refuses too many of them")
         if total < FEWEST:
@@ -269,14 +273,13 @@ def service_named(topic: str) -> str:
 
 
 def _start(value: bytes) -> str:
-    """How a record begins, for a person."""
-    try:
+    """How a record begins, for a person; secrets masked."""
+    with suppress(ValueError, RecursionError):
         document = msgspec.json.decode(value)
-        text = value.decode()[:SHOWN]
-    except (ValueError, RecursionError):
-        text = value[:SHOWN].decode("utf-8", "ignore")
-        plain = text.isprintable() and value.startswith(text.encode()) and len(text) > SHOWN // 2
-        return f"the first begins {text if plain else value[: SHOWN // 2].hex(' ')!r}"
-    if isinstance(document, dict):
-        return f"the first has the fields {', '.join(document)[: 3 * SHOWN]}"
-    return f"the first begins {text!r}"
+        if isinstance(document, dict):
+            return f"the first has the fields {', '.join(document)[: 3 * SHOWN]}"
+    begin = value[: 8 * SHOWN]
+    text = begin.decode("utf-8", "ignore")
+    plain = " ".join(text.split()).isprintable() and len(text.encode()) > NEARLY * len(begin) - 1
+    shown = repr(masked(text)[:SHOWN]) if plain else begin[: SHOWN // 3].hex(" ")
+    return f"the first begins {shown}"

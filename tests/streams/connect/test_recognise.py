@@ -119,12 +119,12 @@ def test_two_kinds_in_one_topic_are_told_apart(one: str, other: str) -> None:
     assert any("two kinds" in warning for warning in found.warnings), found
 
 
-@pytest.mark.parametrize("name", ["json", "beats", "remote-write", "otlp-proto", "syslog"])
+@pytest.mark.parametrize("name", KINDS)
 def test_a_few_strangers_are_said_and_do_not_mislead(name: str) -> None:
-    records = sample(name, 48) + sample("orders", 2)
+    records = sample(name, 47) + sample("orders", 2) + sample("random bytes", 1)
     found = of(records)
-    assert (found.format, found.certainty) == (name, "likely")
-    assert any("2 would be refused" in warning for warning in found.warnings)
+    assert (found.format, found.certainty) == (right(name), "likely")
+    assert any("of 50 records would be refused" in warning for warning in found.warnings)
 
 
 def test_the_lines_of_a_stack_trace_are_text_among_other_text() -> None:
@@ -233,6 +233,12 @@ def test_rates_and_totals_of_collectd_are_not_confused() -> None:
     found = of(sample("collectd-json@totals", 4))
     assert found.certainty == "unsure"
     assert set(found.candidates) == {"collectd-json", "collectd-json@totals"}
+
+
+def test_a_secret_at_the_start_of_a_strange_record_is_not_shown() -> None:
+    records = [Sampled(b"password=hunter%d;" % i, NOW, {}) for i in range(MANY)]
+    strange = [Sampled(b'[1, "password=hunter2"]', NOW, {})] * MANY
+    assert "hunter" not in repr((of(records), of(strange)))
 
 
 def test_a_reader_that_refuses_them_is_believed() -> None:
