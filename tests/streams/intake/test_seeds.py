@@ -56,7 +56,7 @@ def test_no_seed_is_in_what_intake_writes_and_every_record_arrives(
     )
     with logged() as log, working(kafka, settings, registry):
         places = feed(kafka, every)
-        until(lambda: count(registry, "records") == len(every))
+        until(lambda: count(registry, "records") == len(every), 150)
 
     hay = b"\n".join(straw for topic in WRITTEN for straw in of_topic(kafka, topic))
     assert found(hay, every) == []
@@ -101,7 +101,7 @@ def test_a_fault_of_ours_that_quotes_a_record_tells_no_secret(
     every = [seed for seed in seeds(21) if seed.place == "text of a line"]
 
     def faulty(batch: Batch, reading: Reading) -> Parsed:
-        if any(batch.values):  # not while it warms up
+        if b"mark" in batch.values[0]:  # not while it warms up
             raise LookupError(batch.values[0].decode())
         return json_parse(batch, reading)
 
@@ -110,7 +110,7 @@ def test_a_fault_of_ours_that_quotes_a_record_tells_no_secret(
     registry = CollectorRegistry()
     with logged() as log, working(kafka, IntakeSettings(), registry):
         feed(kafka, every)
-        until(lambda: count(registry, "records") == len(every))
+        until(lambda: count(registry, "records") == len(every), 150)
     assert "LookupError" in log.getvalue()
     hay = b"\n".join(of_topic(kafka, DEADLETTERS)) + log.getvalue().encode()
     assert found(hay, every) == []
