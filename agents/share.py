@@ -61,16 +61,16 @@ def by_block(
     """
     rows, order = np.empty(len(places), np.int32), np.empty(len(places), np.int64)
     ends = np.zeros(blocks, np.int64)
-    kept = _by_block(places, rows, order, ends)
+    kept = _by_block(places, CAPACITY, rows, order, ends)  # passed: kept code forgets its changes
     return rows[:kept], order[:kept], ends
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator] # numba has no types
-def _by_block(places: Any, rows: Any, order: Any, ends: Any) -> Any:
+def _by_block(places: Any, capacity: Any, rows: Any, order: Any, ends: Any) -> Any:
     """Sort by counting; how many there are."""
     for place in places:
         if place >= 0:
-            ends[place // CAPACITY] += 1
+            ends[place // capacity] += 1
     total = 0
     for b in range(ends.size):  # where each begins, which ends where it ends
         count = ends[b]
@@ -78,7 +78,7 @@ def _by_block(places: Any, rows: Any, order: Any, ends: Any) -> Any:
         total += count
     for i in range(places.size):
         if places[i] >= 0:
-            b = places[i] // CAPACITY
-            rows[ends[b]], order[ends[b]] = places[i] % CAPACITY, i
+            b = places[i] // capacity
+            rows[ends[b]], order[ends[b]] = places[i] % capacity, i
             ends[b] += 1
     return total
