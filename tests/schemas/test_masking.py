@@ -7,7 +7,7 @@ import pytest
 
 from agents.logs.signature import signature
 from agents.logs.skeleton import skeleton
-from schemas.masking import concealed, masked
+from schemas.masking import KINDS, concealed, masked
 
 # Made up to have the shape; put together so that no scanner takes them for real ones.
 JWT = "eyJhbGciOiJIUzI1NiJ9" + ".eyJzdWIiOiIxMjM0In0" + ".c2lnbmF0dXJlMTIz"
@@ -29,6 +29,17 @@ SECRETS = [
     ("Set-Cookie: sid=hunter; Path=/", "sid=hunter"),
     ("-----BEGIN RSA PRIVATE KEY-----\nhunter\n-----END RSA PRIVATE KEY-----", "hunter"),
     ("-----BEGIN PRIVATE KEY-----\nhunter, cut", "hunter"),
+    ('{"password":"hun\\"ter"}', 'ter"'),
+    (r"{\"ctx\":{\"password\":\"hunter\"}}", "hunter"),
+    ("config: :password => 'hunter'", "hunter"),
+    ("<Password>hunter</Password>", "hunter"),
+    ("AccountKey=hunter;Endpoint=x", "hunter"),
+    ("GET /blob?sv=1&sig=hunter&se=2", "hunter"),
+    ("PHPSESSID=hunter; lang=en", "hunter"),
+    ("root:hunter@tcp(db:3306)/shop", "hunter"),
+    ("clone https://hunter4hunter4hunter@git.example.com/x", "hunter4"),
+    ("amqp://shop:hun@ter@mq:5672/", "ter"),
+    ("proxy said Basic " + "c2hvcDpodW50ZXIx", "c2hvcDpodW50ZXIx"),
 ]
 PERSONAL = [
     (f"got {JWT} here", "got <secret> here"),
@@ -45,6 +56,17 @@ PERSONAL = [
     ("with pass: hunter", "with pass: <secret>"),
     ("key " + "wJalrXUtnFEMI/K7MDENG/" + "bPxRfiCYEXAMPLEKEY" * 2, "key <secret>"),
     ("from DE89 3704 0044 0532 0130 00 paid", "from <account> paid"),
+    ("GET /u?mail=ann%2Bshop%40example.com&x=1", "GET /u?mail=<email>&x=1"),
+    ("by o'brien@example.ie, twice", "by <email>, twice"),
+    (r"{\"to\":\"ann\u0040example.com\"}", r"{\"to\":\"<email>\"}"),
+    ("card 3782-822463-10005 used", "card <card> used"),
+    ("card 3056 930902 5904 used", "card <card> used"),
+    (
+        "hook https://hooks.slack.com/services/" + "T0AB/B0CD/efGH12",
+        "hook https://hooks.slack.com/services/<secret>",
+    ),
+    ("with " + "npm_" + "a1B2" * 9, "with <secret>"),
+    ("with " + "sk-" + "proj-a1B2c3D4e5F6g7H8", "with <secret>"),
 ]
 HARMLESS = [
     "order 4111111111111112 shipped",  # one digit off: no card
@@ -58,6 +80,17 @@ HARMLESS = [
     "retrying - token bucket is empty",
     "GET /a/b?c=d HTTP/1.1 200 1234567890123",
     "at 1767323045678 ms, 1767323045678901 us",
+    "at 1767323045678901234 ns, order 2100000000000005",
+    "left-pad@1.3.0 and kernel@5.10.0-33-generic",
+    "Started user@1000.service, getty@tty1.service and postgresql@14-main.service.",
+    "Mon Jan 05 03:04:05 +0000 2026, 2026-01-02 03:04:05 +1000 2026",
+    "grew by +1500000 bytes to +12 %",
+    "com.shop.Cart@1a2b3c4d",
+    "commit 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b in run 20260102-0304-12345678",
+    "image shop@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1bbdd9f86d081884c7d659a2fe",
+    "pod checkout-6d4cf56db6-x2kqv on node-12 restarted 3 times in 5m30s",
+    "span 00f067aa0ba902b7, request 7f1d2c3b-4a5e-4f60-8172-93a4b5c6d7e8 took 12.5ms",
+    "basic authentication and a bearer of news",
 ]
 
 
@@ -76,6 +109,19 @@ def test_personal_data_is_known_by_its_shape(line: str, expected: str) -> None:
 @pytest.mark.parametrize("line", HARMLESS)
 def test_the_rest_stays(line: str) -> None:
     assert masked(line) == line
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_kind_alone_leaves_the_others(kind: str) -> None:
+    shown = {
+        "email": "ann@example.com", "card": "4111111111111111", "token": "password=hunter",
+        "iban": "DE89370400440532013000", "phone": "+49 30 901820", "person": "078-05-1120",
+        "ip": "10.0.0.1",
+    }  # fmt: skip
+    line = " and ".join(shown.values())
+    found = masked(line, {kind})
+    assert {name for name, text in shown.items() if text not in found} == {kind}
+    assert masked(line, ()) == line
 
 
 def test_what_follows_a_secret_stays() -> None:
