@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,21 +29,26 @@ class Producers:
         own = {"LD_LIBRARY_PATH": str(self.folder / "libraries"), "TZ": TOKYO, "LC_ALL": "C.UTF-8"}
         return {"PATH": os.environ["PATH"], **own}
 
-    @contextmanager
-    def running(self, program: str, *arguments: str | Path, folder: Path) -> Iterator[Child]:
-        """A producer at work in `folder`, ended in order behind the block, whatever happens there.
+    def running(
+        self, program: str, *arguments: str | Path, folder: Path
+    ) -> AbstractContextManager[Child]:
+        """A producer at work in `folder`, as `running` has it."""
+        return running(self.place(program), *arguments, folder=folder, environment=self.environment)
 
-        What it says is shown with a failure: it goes to stdout, which pytest keeps.
-        """
-        child = Child(
-            [self.place(program), *arguments],
-            folder=folder,
-            log=folder / f"{Path(program).name}.log",
-            environment=self.environment,
-        )
-        try:
-            yield child
-        finally:
-            child.stop(TO_END_S)
-            for line in child.log_tail(20).splitlines():
-                print(line[:300])  # noqa: T201 - as said above
+
+@contextmanager
+def running(
+    program: str | Path, *arguments: str | Path, folder: Path, environment: dict[str, str]
+) -> Iterator[Child]:
+    """A process at work in `folder`, ended in order behind the block, whatever happens there.
+
+    What it says is shown with a failure: it goes to stdout, which pytest keeps.
+    """
+    log = folder / f"{Path(program).name}.log"
+    child = Child([program, *arguments], folder=folder, log=log, environment=environment)
+    try:
+        yield child
+    finally:
+        child.stop(TO_END_S)
+        for line in child.log_tail(20).splitlines():
+            print(line[:300])  # noqa: T201 - as said above
