@@ -38,7 +38,7 @@ def _intake() -> None:
     """Read a series' samples when it is new, and again when it is known, which is compiled."""
     limits = Limits()
     reading = Reading(limits, SeriesIndex(limits))
-    intake.warm_up(reading, ("remote-write", "otlp-proto"))
+    intake.warm_up(reading, ("remote-write", "otlp-proto", "text"))
     at = np.array([1_767_225_600_000], np.int64)
     for second in range(3):
         stamp = f"2026-01-01T00:00:0{second}Z"

@@ -27,7 +27,7 @@ from streams.formats.tree import NONE, ROOT, SOURCES, Tree, child
 ORIGINS = 50_000  # known at most; then all are forgotten
 CREDIT = 20_000  # lines that may be learned before any was met again
 EARNED = 0.02  # credit for one that was: whoever never repeats is not learned for long
-FIELDS = 64  # of one object that say where it comes from, at most
+FIELDS = 64  # of one object at most
 ORIGIN, TEXT, TIME, STATED, NEVER, PASSED = range(6)  # what a field is for; PASSED over
 QUOTE, ESCAPE, OPEN, CLOSE, LIST, LISTED, COLON, COMMA = 34, 92, 123, 125, 91, 93, 58, 44
 MINUS, PLUS, POINT, ZERO, NINE = 45, 43, 46, 48, 57
@@ -47,6 +47,7 @@ class KnownLines:
         self._roles = np.array(list(fields.values()))
         self._credit = float(CREDIT)
         self.clear()
+        self._scanned([b""], Limits(), learn=False)  # loads the kernel, before records wait for it
 
     def clear(self) -> None:
         """Forget all."""
@@ -90,9 +91,9 @@ class KnownLines:
         `said` is its time in epoch ms, level and text; `origin` its service and labels.
         """
         self._credit -= 1
-        if len(self._service) >= ORIGINS or not self._tree.room(FIELDS, len(record)):
+        if len(self._service) >= ORIGINS or not self._tree.room(FIELDS + 1, len(record)):
             self.clear()
-            self._tree.room(FIELDS, len(record))
+            self._tree.room(FIELDS + 1, len(record))
         node, at, level, out = self._scanned([record], limits, learn=True)
         if node[0] < 0 or (int(at[0]), *severities(level), *texts(out)) != said:
             return
@@ -128,11 +129,24 @@ def _kernel() -> Any:
         # Its sources are named so that they are in the key of the cache: see tree.py
         free = np.int64(sources * 0)
         say = np.zeros(4, np.int64)  # text's begin and end, time, level
+        hints = np.zeros(FIELDS, np.int64)  # which name the field in this place had before
         for i in range(begin.size):
             if end[i] - begin[i] > longest:
                 continue
             leaf = _object(
-                data, begin[i], end[i], learn, names, ends, roles, slots, nodes, arena, used, say
+                data,
+                begin[i],
+                end[i],
+                learn,
+                names,
+                ends,
+                roles,
+                hints,
+                slots,
+                nodes,
+                arena,
+                used,
+                say,
             )
             if leaf < 0 or not (learn or nodes[leaf, 4] >= 0) or say[1] - say[0] > longest_text:
                 continue
@@ -147,8 +161,8 @@ def _kernel() -> Any:
 
 @compiled
 def _object(
-    data: Any, start: Any, stop: Any, learn: Any, names: Any, ends: Any, roles: Any, slots: Any,
-    nodes: Any, arena: Any, used: Any, say: Any,
+    data: Any, start: Any, stop: Any, learn: Any, names: Any, ends: Any, roles: Any, hints: Any,
+    slots: Any, nodes: Any, arena: Any, used: Any, say: Any,
 ) -> Any:  # fmt: skip
     """The node of a line's origin, its text's place, time and level in `say`; or NONE."""
     every = np.uint8(0)
@@ -168,7 +182,10 @@ def _object(
         behind = _string(data, place, stop, False)
         if behind < 0:
             return NONE
-        role = _role(data, place + 1, behind - 1, names, ends, roles)
+        if fields == FIELDS:
+            return NONE
+        role = _role(data, place + 1, behind - 1, names, ends, roles, hints, fields)
+        fields += 1
         place = _blank(data, behind, stop)
         if place >= stop or data[place] != COLON:
             return NONE
@@ -177,10 +194,9 @@ def _object(
             return NONE
         if role == ORIGIN:
             behind = _span(data, place, stop)
-            if behind < 0 or fields == FIELDS - 1:
+            if behind < 0:
                 return NONE
             leaf = child(data, name, behind, leaf, learn, slots, nodes, arena, used)
-            fields += 1
         elif role == TEXT:
             behind = _string(data, place, stop, True)
             if behind < 0 or say[0] >= 0:
@@ -306,19 +322,29 @@ def _digits(data: Any, place: Any, stop: Any) -> Any:
 
 
 @compiled
-def _role(data: Any, start: Any, end: Any, names: Any, ends: Any, roles: Any) -> Any:
-    """What the field of this name is for."""
-    first = 0
+def _role(
+    data: Any, start: Any, end: Any, names: Any, ends: Any, roles: Any, hints: Any, field: Any
+) -> Any:
+    """What the field of this name is for; tried first as what stood in its place before."""
+    if _is(data, start, end, names, ends, hints[field]):
+        return roles[hints[field]]
     for n in range(ends.size):
-        size = ends[n] - first
-        if size == end - start and data[start] == names[first]:
-            k = 1
-            while k < size and data[start + k] == names[first + k]:
-                k += 1
-            if k == size:
-                return roles[n]
-        first = ends[n]
+        if _is(data, start, end, names, ends, n):
+            hints[field] = n
+            return roles[n]
     return PASSED
+
+
+@compiled
+def _is(data: Any, start: Any, end: Any, names: Any, ends: Any, n: Any) -> Any:
+    first = ends[n - 1] if n else np.int64(0)
+    size = ends[n] - first
+    if size != end - start:
+        return False
+    for k in range(size):  # noqa: SIM110 - what numba compiles
+        if data[start + k] != names[first + k]:
+            return False
+    return True
 
 
 @compiled

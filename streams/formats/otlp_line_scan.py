@@ -52,6 +52,7 @@ class KnownLogRecords:
     def __init__(self) -> None:
         self._credit = float(CREDIT)
         self.clear()
+        self._scanned([b""], Limits(), learn=False)  # loads the kernel, before records wait for it
 
     def clear(self) -> None:
         """Forget all."""

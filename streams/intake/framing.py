@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from schemas.frames import Lines, Samples, write_lines, write_samples
+from schemas.frames import Lines, LineWriter, Samples, local, write_samples
 from streams.formats.columns import LineColumns, SampleColumns
 from streams.formats.series import SeriesIndex
 
@@ -62,7 +62,7 @@ def sample_frames(
     of_service = np.array([partition_of(s, partitions) for s in index.services], np.int32)
     partition = of_service[index.service_codes(samples.code)]
     for number, chosen in _split(partition, most):
-        known, code = _local(samples.code[chosen], len(index))
+        known, code = local(samples.code[chosen], len(index))
         frame = Samples(
             [index.names[i] for i in known.tolist()],
             code,
@@ -76,17 +76,10 @@ def line_frames(lines: LineColumns, partitions: int, most: int) -> Iterator[Fram
     """Frames of log lines, `most` rows at most."""
     if not lines.service:
         return
-    partition = np.array([partition_of(s, partitions) for s in lines.service], np.int32)
-    for number, chosen in _split(partition, most):
-        which = chosen.tolist()
-        frame = Lines(
-            [lines.service[i] for i in which],
-            lines.at[chosen],
-            [lines.severity[i] for i in which],
-            [lines.text[i] for i in which],
-            [lines.labels[i] for i in which],
-        )
-        yield Frame(number, write_lines(frame), len(which))
+    writer = LineWriter(Lines(*lines))
+    of_service = np.array([partition_of(s, partitions) for s in writer.services], np.int32)
+    for number, chosen in _split(of_service[writer.service], most):
+        yield Frame(number, writer.write(chosen), len(chosen))
 
 
 def _split(
@@ -98,15 +91,3 @@ def _split(
     for rows in np.split(order, bounds):
         for part in np.array_split(rows, -(-len(rows) // most)):
             yield int(partition[part[0]]), part
-
-
-def _local(
-    code: npt.NDArray[np.int64], size: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-    """The distinct numbers, and each row's place among them; faster than sorting."""
-    there = np.zeros(size, np.bool_)
-    there[code] = True
-    known = np.flatnonzero(there)
-    place = np.empty(size, np.int32)
-    place[known] = np.arange(len(known), dtype=np.int32)
-    return known, place[code]
