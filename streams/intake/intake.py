@@ -37,6 +37,7 @@ from streams.intake.lanes import DEFAULT
 from streams.intake.metrics import IntakeMetrics
 from streams.intake.redaction import Redaction
 from streams.intake.settings import IntakeSettings
+from streams.intake.suspects import suspects
 from streams.intake.tenants import Tenancy, lanes, owner
 
 log = logging.getLogger(__name__)
@@ -271,6 +272,7 @@ def warm_up(reading: Reading, formats: Collection[str] = ()) -> None:
     for _ in range(3):
         parsed = FORMATS["json"](Batch([event], at, at), scratch)
     list(sample_frames(parsed.samples, scratch.series, 1, 1))
+    suspects([""], 0)
 
 
 def by_format(records: Sequence[Any], otherwise: str) -> dict[str, Sequence[Any]]:
