@@ -259,21 +259,31 @@ class Detect:
         alarmed = np.zeros(CAPACITY, np.bool_)
         alarmed[share.rows[scores.emitted >= ALARM]] = True
         concerned = (watched | alarmed)[share.rows] & np.isfinite(value)
-        done = 0
-        for i in np.flatnonzero(concerned).tolist():  # few: the rest is stored without Python
-            row, place = int(share.rows[i]), int(share.place[i])
-            if row in block.open:
+        picked = np.flatnonzero(concerned)  # few: the rest is stored without Python
+        columns = share.rows, share.place, share.at, value, scores.raw, scores.emitted
+        done, ended_s = 0, self.settings.ended_s
+        for i, row, place, at, x, raw, emitted in zip(
+            picked.tolist(), *(column[picked].tolist() for column in columns), strict=True
+        ):
+            watch, sample = block.open.get(row), Sample(at, x, raw)
+            if watch is not None and clock.before(place) >= watch.heard_at + ended_s:
+                block.remember(share.rows[done:i], share.at[done:i], value[done:i])
+                done = i
                 yield from self._silent(block, row, clock.before(place), clock)
-            block.remember(share.rows[done : i + 1], share.at[done : i + 1], value[done : i + 1])
-            done = i + 1
-            sample = Sample(float(share.at[i]), float(value[i]), float(scores.raw[i]))
-            watch = block.open.get(row)
+                watch = block.open.get(row)
             if watch is not None:
                 verdict = step(watch, sample, self.settings.watch)
-            elif scores.emitted[i] >= ALARM:
-                verdict = Verdict(opened(block, row, sample, scores, i), "opened")
-            else:
+                if verdict.change == "":
+                    block.open[row] = verdict.watch
+                    continue
+            elif emitted < ALARM:
                 continue
+            # What is said has the last points with it, so these are stored first
+            until = i + 1
+            block.remember(share.rows[done:until], share.at[done:until], value[done:until])
+            done = until
+            if watch is None:
+                verdict = Verdict(opened(block, row, sample, scores, i), "opened")
             yield from self._told(block, row, verdict, sample, clock, place)
         block.remember(share.rows[done:], share.at[done:], value[done:])
 
