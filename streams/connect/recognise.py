@@ -72,8 +72,8 @@ def recognise(
     if named in FORMATS:
         clues = [_by_header(named, each) for each in clues]
     elif named:
-        said = f"their headers name the format {masked(named)!r:.60}, which is none"
-        return Found("", "unsure", (f"{said}: intake refuses them",))
+        why = f"their headers name the format {masked(named)!r:.60}, which is none"
+        return Found("", "unsure", (f"{why}: intake refuses them",))
     return Judgement(topic, said, clues, now, looking).found()
 
 
