@@ -49,7 +49,7 @@ class IntakeSettings(BaseModel):
     )
     frame_rows: int = Field(default=5000, ge=100, description="rows of a frame at most")
     queue_kib: int = Field(
-        default=4 * 1024,
+        default=8 * 1024,
         ge=1024,
         description="raw records fetched ahead, KiB; one tenant's hold up the others' for as long "
         "as it takes to read these",
