@@ -13,7 +13,7 @@ EXAMPLES = """Examples:
 
 \b
   sentinel bridge --port 9201
-  SENTINEL_BRIDGE__TOKENS__SHOP__TOKEN=$(openssl rand -hex 16) sentinel bridge --host 0.0.0.0
+  SENTINEL_BRIDGE__TOKENS__SHOP__TOKEN=$SHOP_TOKEN sentinel bridge --host 0.0.0.0
   sentinel bridge --scrape checkout=http://127.0.0.1:8000 --interval 1s
 """
 SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?")
