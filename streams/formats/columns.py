@@ -270,9 +270,8 @@ def settled(
         value[added] = reading.series.totals.grown(code[added], value[added])
     lines = LineColumns(rows.service, line_at, rows.severity, rows.text, rows.labels)
     line_origin = np.array(rows.line_origin, np.int64)
-    stays = timely(
-        line_at, line_origin, batch, rows, limits, lambda i: series.show("service", rows.service[i])
-    )
+    # Services of lines have been through `show` already: a hash of a hash would be another one
+    stays = timely(line_at, line_origin, batch, rows, limits, rows.service.__getitem__)
     if not stays.all():
         lines = _kept(lines, stays)
     if len(code):

@@ -31,8 +31,8 @@ def lines(*texts: str, labels: str = "{}") -> LineColumns:
     return LineColumns(["shop"] * n, np.zeros(n, np.int64), [""] * n, list(texts), [labels] * n)
 
 
-def read(rules: Redaction, *events: str) -> tuple[Reading, Parsed]:
-    limits = Limits(late_s=0, future_s=0)
+def read(rules: Redaction, *events: str, late_s: float = 0) -> tuple[Reading, Parsed]:
+    limits = Limits(late_s=late_s, future_s=0)
     reading = Reading(limits, SeriesIndex(limits, show=rules.label))
     batch = Batch(
         [event.encode() for event in events], AT.repeat(len(events)), AT.repeat(len(events))
@@ -139,6 +139,14 @@ def test_a_service_is_masked_or_hashed_like_any_label() -> None:
     assert reading.series.services == parsed.lines.service == [hashed]
     reading, parsed = read(redaction(), metric("", service="ann@example.com"))
     assert reading.series.services == ["<email>"]
+
+
+def test_what_is_refused_tells_its_service_as_it_is_seen() -> None:
+    rules = redaction(hash_labels=["service"], hash_key=KEY)
+    line = '{"service":"shop","at":1767323000000,"message":"hello"}'
+    _, parsed = read(rules, metric("", at=1_767_323_000_000), line, late_s=1)
+    hashed = rules.label("service", "shop")
+    assert [reject.services for reject in parsed.rejects] == [((hashed, 1),)] * 2
 
 
 def test_what_is_dropped_is_as_if_it_had_not_been_sent() -> None:
