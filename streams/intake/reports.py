@@ -5,6 +5,7 @@ that made it, so their sums are exact whatever was killed meanwhile. Lag is aske
 that it is told also when no worker runs.
 """
 
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,6 +28,7 @@ from schemas.topics import INTAKE_REPORTS
 from streams.cluster import PATIENCE_S, quiet, reach
 from streams.connection import KafkaSettings
 
+log = logging.getLogger(__name__)
 LARGEST = 16 * 1024 * 1024  # bytes
 
 
@@ -70,10 +72,13 @@ class Summary:
 
 
 def summed(reports: Iterable[IntakeReport]) -> Summary:
-    """The sums of reports, given in each worker's order."""
-    result = Summary()
+    """The sums of reports, given in each worker's order; one that comes again counts once."""
+    result, seen = Summary(), set[str]()
     held: dict[str, tuple[str, ...]] = {}
     for report in reports:
+        if report.id and report.id in seen:
+            continue
+        seen.add(report.id)
         result.workers[report.worker] = report.at
         held[report.worker] = report.held
         for omission in report.omissions:
@@ -136,18 +141,24 @@ def _read(
         if message is None:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - librdkafka's own errors have such names
         if message.error() is None:
-            event = decode(message.value() or b"", _header(message))
-            if isinstance(event, IntakeReport):
-                yield event
+            yield from _told(message)
         elif message.error().code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - as above
             left.discard(message.partition())
         else:
             raise KafkaException(message.error())
 
 
-def _header(message: Any) -> str:
-    headers = dict(message.headers() or [])
-    return (headers.get(HEADER) or b"").decode("utf-8", "replace")
+def _told(message: Any) -> Iterator[IntakeReport]:
+    """The report in a record; what holds none is said, and costs no other."""
+    schema = dict(message.headers() or []).get(HEADER) or b""
+    try:
+        event = decode(message.value() or b"", schema.decode("utf-8", "replace"))
+    except Rejected as error:
+        place = f"{message.topic()}/{message.partition()}/{message.offset()}"
+        log.warning("%s is no report: %s", place, error)
+    else:
+        if isinstance(event, IntakeReport):
+            yield event
 
 
 def lag(kafka: KafkaSettings, group: str, topics: Iterable[str]) -> dict[str, int]:

@@ -12,14 +12,16 @@ from typing import Any, NamedTuple
 import pytest
 from prometheus_client import CollectorRegistry
 
+from schemas.avro import HEADER
 from schemas.operations import DeadLetter
-from schemas.topics import RAW_LOGS, RAW_METRICS, RAW_REMOTE_WRITE
+from schemas.topics import INTAKE_REPORTS, RAW_LOGS, RAW_METRICS, RAW_REMOTE_WRITE
 from streams.broker.embedded import EmbeddedBroker
 from streams.cli import main
 from streams.intake.intake import KEPT_BYTES
 from streams.intake.settings import IntakeSettings
 from tests.streams.intake.test_intake import count, working
 from tests.streams.kafka_world import letters, put, until, world
+from tests.streams.kafka_world import records as committed
 
 pytestmark = pytest.mark.broker
 SETTINGS = {
@@ -107,6 +109,9 @@ def ran(broker: EmbeddedBroker) -> Iterator[Ran]:
     registry = CollectorRegistry()
     with working(kafka, IntakeSettings.model_validate(SETTINGS), registry):
         until(lambda: count(registry, "records") == len(given) + 1 + 3 + 1)
+    for told in committed(kafka, INTAKE_REPORTS):  # a producer that did not hear its answer
+        put(kafka, INTAKE_REPORTS, [told.value()], headers={HEADER: dict(told.headers())[HEADER]})
+    put(kafka, INTAKE_REPORTS, [b"\xff no Avro"])
     environment = {
         "SENTINEL_KAFKA__BROKERS": kafka.brokers,
         "SENTINEL_KAFKA__PREFIX": kafka.prefix,
