@@ -11,7 +11,7 @@ from typing import Self
 from streams.child import Child
 from streams.connection import KafkaSettings
 
-READY_S = 60.0
+READY_S = 180.0  # a kernel may have to be compiled first
 
 
 class Workers:

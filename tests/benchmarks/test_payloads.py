@@ -1,0 +1,50 @@
+"""The load of the benches is what it says: peers and intake find the same in it."""
+
+import time
+from typing import Any
+
+import pytest
+
+from benchmarks.payloads import LAST, PAYLOADS, SERVICES, Payload
+from tests.streams.formats.reading import parsed, reading, samples
+
+
+def made(name: str) -> Payload:
+    now = time.time_ns() // 1_000_000
+    (make,) = (make for make in PAYLOADS if make.__name__ == name)
+    return (
+        make(LAST, now - 100_000)
+        if name in {"remote_write", "otlp_metrics"}
+        else make(2000, now - 100_000)
+    )
+
+
+@pytest.mark.parametrize("name", ["remote_write", "otlp_metrics"])
+def test_peer_and_intake_read_the_same_samples(name: str) -> None:
+    payload = made(name)
+    now, using = time.time_ns() // 1_000_000, reading()
+    found = parsed(payload.format, *payload.records, using=using, arrived=now, now=now)
+    assert not found.rejects
+    peers: list[tuple[Any, Any, Any]] = [payload.read(record) for record in payload.records]
+    assert found.samples.value.tolist() == [value for _, _, values in peers for value in values]
+    scale = 1 if name == "remote_write" else 1_000_000
+    assert found.samples.at.tolist() == [at // scale for _, ats, _ in peers for at in ats]
+    assert len(found.samples.code) == payload.elements
+    up = {
+        series.partition('service="')[2][:11]
+        for series, _, value in samples(found, using)
+        if value > 4000
+    }
+    assert len(up) == SERVICES
+
+
+@pytest.mark.parametrize("name", ["otlp_logs", "json_lines", "text_lines"])
+def test_peer_and_intake_read_as_many_lines(name: str) -> None:
+    payload = made(name)
+    now = time.time_ns() // 1_000_000
+    found = parsed(payload.format, *payload.records, service=payload.service, arrived=now, now=now)
+    assert not found.rejects
+    assert len(found.lines.text) == payload.elements
+    peers = [payload.read(record) for record in payload.records]
+    said = [one for peer in peers for one in peer] if name == "otlp_logs" else peers
+    assert len(said) == payload.elements
