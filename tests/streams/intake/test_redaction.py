@@ -1,5 +1,8 @@
 """Redaction: what is masked, dropped and hashed, what stays, and what comes of series that meet."""
 
+import doctest
+from pathlib import Path
+
 import cramjam
 import numpy as np
 import pytest
@@ -251,3 +254,12 @@ def test_headers_are_masked_as_labels_are() -> None:
         "a": "b",
     }
     assert rules.headers(headers) == {"authorization": "<secret>", "x-user": "<email>", "a": "b"}
+
+
+def test_the_page_tells_every_setting_and_its_example_is_so() -> None:
+    page = Path(__file__).parents[3] / "docs" / "redaction.md"
+    text = page.read_text()
+    for name, field in RedactionSettings.model_fields.items():
+        state = "**off**" if name == "ip" else "on" if field.default is True else ""
+        assert f"| `{name}` | {state}" in text
+    assert doctest.testfile(str(page), module_relative=False) == (0, 2)
