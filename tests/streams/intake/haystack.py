@@ -1,13 +1,14 @@
-"""Everything that topics hold, as it lies and as whoever reads it sees it."""
+"""Seeded records in, and everything that topics hold then: as it lies, and as readers see it."""
 
 import io
 import logging
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import msgspec
+from confluent_kafka import Producer
 
 from agents.logs.stage import LogBlock
 from schemas.avro import HEADER, decode
@@ -18,6 +19,24 @@ from streams.connection import KafkaSettings
 from streams.logs import OneLine
 from tests.streams.intake.seeds import Seed, spellings
 from tests.streams.kafka_world import records
+
+
+def feed(kafka: KafkaSettings, every: Sequence[Seed]) -> dict[str, tuple[str, int, int]]:
+    """Write the seeded records; where each is, by its mark."""
+    producer = Producer(kafka.confluent() | {"linger.ms": 5})
+    places: dict[str, tuple[str, int, int]] = {}
+    for seed in every:
+
+        def delivered(error: object, message: object, mark: str = seed.mark) -> None:
+            assert error is None, error
+            places[mark] = message.topic(), message.partition(), message.offset()  # type: ignore[attr-defined]  # the client's own type has no stub
+
+        headers = [("sentinel-format", seed.format.encode()), *seed.headers]
+        topic = kafka.topic(seed.topic)
+        producer.produce(topic, seed.value, seed.key, headers=headers, on_delivery=delivered)
+        producer.poll(0)
+    assert producer.flush(60) == 0
+    return places
 
 
 def of_topic(kafka: KafkaSettings, topic: Topic) -> Iterator[bytes]:

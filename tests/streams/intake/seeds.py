@@ -9,6 +9,7 @@ import json
 import random
 import string
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import cramjam
@@ -129,6 +130,10 @@ def spellings(secret: str) -> set[bytes]:
 Made = tuple[Topic, str, bytes]  # topic, format, value
 
 
+def _stamp() -> str:
+    return datetime.fromtimestamp(AT / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def _json(topic: Topic, **fields: object) -> Made:
     return topic, "json", json.dumps({"at": AT, **fields}).encode()
 
@@ -178,7 +183,7 @@ def _text(text: str, mark: str) -> Made:
 
 def _syslog(text: str, mark: str) -> Made:
     quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("]", "\\]").replace("\n", " ")
-    head = f'<165>1 2026-01-02T03:04:05.678Z web1 pay 47 ID [x@1 note="{quoted}"] '
+    head = f'<165>1 {_stamp()} web1 pay 47 ID [x@1 note="{quoted}"] '
     return RAW_LOGS, "syslog", f"{head}{mark} {text}".encode()
 
 
@@ -213,7 +218,7 @@ def _alert(text: str, mark: str) -> Made:
         "status": "firing",
         "labels": labels,
         "annotations": {"summary": f"{mark} {text}"},
-        "startsAt": "2026-01-02T03:04:05Z",
+        "startsAt": _stamp(),
     }
     return RAW_LOGS, "alertmanager", json.dumps({"receiver": "r", "alerts": [alert]}).encode()
 
@@ -224,7 +229,7 @@ def _cloud_event(text: str, mark: str) -> Made:
         "id": text,
         "source": "/shop",
         "type": "log",
-        "time": "2026-01-02T03:04:05Z",
+        "time": _stamp(),
         "data": {"service": "shop", "message": f"{mark} {text}"},
     }
     return RAW_LOGS, "cloudevents", json.dumps(event).encode()

@@ -1,9 +1,6 @@
 """Seeded secrets and personal data, every kind in every place: nothing but the raw topics has them."""
 
-from collections.abc import Sequence
-
 import pytest
-from confluent_kafka import Producer
 from prometheus_client import CollectorRegistry, generate_latest
 
 from agents.detect import Detect
@@ -16,31 +13,13 @@ from streams.connection import KafkaSettings
 from streams.formats import FORMATS
 from streams.formats.columns import Batch, Parsed, Reading
 from streams.intake.settings import IntakeSettings
-from tests.streams.intake.haystack import found, logged, of_event, of_state, of_topic
+from tests.streams.intake.haystack import feed, found, logged, of_event, of_state, of_topic
 from tests.streams.intake.seeds import Seed, seeds
 from tests.streams.intake.test_intake import ANY_TIME, count, working
 from tests.streams.kafka_world import TOPICS, letters, records, until, world
 from tests.streams.logs_world import undisturbed
 
 WRITTEN = tuple(topic for topic in TOPICS if topic not in RAW)
-
-
-def feed(kafka: KafkaSettings, every: Sequence[Seed]) -> dict[str, tuple[str, int, int]]:
-    """Write the seeded records; where each is, by its mark."""
-    producer = Producer(kafka.confluent() | {"linger.ms": 5})
-    places: dict[str, tuple[str, int, int]] = {}
-    for seed in every:
-
-        def delivered(error: object, message: object, mark: str = seed.mark) -> None:
-            assert error is None, error
-            places[mark] = message.topic(), message.partition(), message.offset()  # type: ignore[attr-defined]  # the client's own type has no stub
-
-        headers = [("sentinel-format", seed.format.encode()), *seed.headers]
-        topic = kafka.topic(seed.topic)
-        producer.produce(topic, seed.value, seed.key, headers=headers, on_delivery=delivered)
-        producer.poll(0)
-    assert producer.flush(60) == 0
-    return places
 
 
 @pytest.mark.broker
