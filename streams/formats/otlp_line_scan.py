@@ -111,7 +111,7 @@ class KnownLogRecords:
         level, out = np.empty(most, np.int8), np.empty(len(data) + most, np.uint8)
         read, tree = np.zeros(len(messages), np.bool_), self._tree
         count, used = _kernel()(
-            data, end - size, end, learn, limits.elements, limits.text_bytes, tree.slots,
+            data, end - size, end, learn, limits.elements, limits.text_bytes, ELEMENT, tree.slots,
             tree.nodes, tree.arena, tree.used, node, at, level, record, out, read,
         )  # fmt: skip
         return node[:count], at[:count], level[:count], record[:count], out[:used], read
@@ -123,9 +123,9 @@ def _kernel() -> Any:
     sources = SOURCES
 
     def scan(
-        data: Any, begin: Any, end: Any, learn: Any, most: Any, longest: Any, slots: Any,
-        nodes: Any, arena: Any, used: Any, node: Any, at: Any, level: Any, record: Any, out: Any,
-        read: Any,
+        data: Any, begin: Any, end: Any, learn: Any, most: Any, longest: Any, element: Any,
+        slots: Any, nodes: Any, arena: Any, used: Any, node: Any, at: Any, level: Any,
+        record: Any, out: Any, read: Any,
     ) -> Any:  # fmt: skip
         # Its sources are named so that they are in the key of the cache: see tree.py
         count = free = np.int64(sources * 0)
@@ -160,7 +160,7 @@ def _kernel() -> Any:
                             scope = NONE
                             break
                         node[count], at[count], level[count] = leaf, say[0], say[1]
-                        record[count] = i + ELEMENT * (count - before + 1)
+                        record[count] = i + element * (count - before + 1)
                         out[free : free + size] = data[say[2] : say[3]]
                         out[free + size] = END
                         free += size + 1

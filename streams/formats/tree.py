@@ -15,9 +15,17 @@ from agents.scorer.jit import compiled, kept
 
 NODES, ARENA = 1 << 20, 1 << 28  # parts, and bytes of them, known at most; then all are forgotten
 ROOT, NONE = np.int64(0), np.int64(-1)
-# Numba keys a cached kernel by its own file alone: one that calls what is here, or in another
-# file of this folder, closes over this.
-SOURCES = zlib.crc32(b"".join(f.read_bytes() for f in sorted(Path(__file__).parent.glob("*.py"))))
+# Numba keys a cached kernel by its own file alone. One that calls what is in another file of
+# this folder, or has constants of it, closes over this.
+HERE = Path(__file__).parent
+CONSTANTS = {"epoch.py", "severity.py", "otlp.py"}
+SOURCES = zlib.crc32(
+    b"".join(
+        source
+        for file in sorted(HERE.glob("*.py"))
+        if b"agents.scorer.jit" in (source := file.read_bytes()) or file.name in CONSTANTS
+    )
+)
 
 
 class Tree:
