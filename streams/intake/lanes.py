@@ -191,8 +191,8 @@ class Lanes:
         return found
 
     def competing(self) -> bool:
-        """Whether `crowding` has anything to say: without it, a turn need not ask."""
-        return self._rates or sum(1 for t in self._tenants.values() if t.turn) > 0
+        """Whether `crowding` may have something to say: else a turn need not ask."""
+        return self._rates or any(t.turn for t in self._tenants.values())
 
     def drop(self, places: Collection[Place]) -> None:
         """Forget partitions that were given away."""
