@@ -32,7 +32,8 @@ _LABELLED = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _ELEMENT = re.compile(
-    r"(<([\w:.-]{0,32}(?:passw(?:or)?d|pwd|secret|token|api[-_]?key)[\w.-]{0,16})>)[^<]+(?=</\2>)",
+    r"(<([\w:.-]{0,32}(?:passw(?:or)?d|pwd|secret|token|api[-_]?key)[\w.-]{0,16})>)"
+    r"[^<]+(?=</\2>)",
     re.IGNORECASE,
 )
 _AUTHORIZATION = re.compile(
