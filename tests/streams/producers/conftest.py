@@ -20,3 +20,16 @@ def producers() -> Producers:
         pytest.skip(f"REAL PRODUCERS ARE NOT TESTED: {had.stderr.strip()}")
     assert had.returncode == 0, had.stderr
     return Producers(Path(had.stdout.strip()))
+
+
+@pytest.fixture(scope="session")
+def prometheus_3() -> Path:
+    """Prometheus 3, which writes remote write 2.0. Debian has none yet: it is built with Go."""
+    built = subprocess.run(
+        [SCRIPT.with_name("prometheus.sh")],
+        capture_output=True, text=True, timeout=1400, check=False,
+    )  # fmt: skip
+    if built.returncode and shutil.which("go") is None and os.environ.get("CI") != "true":
+        pytest.skip(f"REMOTE WRITE 2.0 OF A REAL PROMETHEUS IS NOT TESTED: {built.stderr.strip()}")
+    assert built.returncode == 0, built.stderr
+    return Path(built.stdout.strip())
