@@ -60,9 +60,9 @@ _ISSUED = re.compile(  # tokens that say by their beginning who issued them; the
 )
 ISSUERS = (  # one of them is in every text in which such a token is
     "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox",
-    "AIza", "sk_live_", "rk_live_", "sk_test_", "rk_test_", "whsec_", "sk-", "npm_", "pypi-", "SG.", "ya29.", "GOCSPX-",
-    "hvs.", "dop_v1_", "shpat_", "shpca_", "shppa_", "shpss_", "dapi", ":AA", "hooks.slack.com",
-    "eyJ",
+    "AIza", "sk_live_", "rk_live_", "sk_test_", "rk_test_", "whsec_", "sk-",
+    "npm_", "pypi-", "SG.", "ya29.", "GOCSPX-", "hvs.", "dop_v1_", "shpat_",
+    "shpca_", "shppa_", "shpss_", "dapi", ":AA", "hooks.slack.com", "eyJ",
 )  # fmt: skip
 _KEY = re.compile(r"(?<![\w/+=-])[A-Za-z0-9/+]{40,4096}={0,2}(?![\w/+=-])")  # base64
 UNBROKEN = 20  # characters between slashes that a key of 40 has somewhere, and a path seldom
