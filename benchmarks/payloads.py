@@ -41,6 +41,7 @@ MARK_NS, MARK_MS = 0x1122334455667788, 1_767_323_045_678  # where a time is to b
 JUMP = 5000.0  # of the last samples of one gauge a service: an anomaly must come of them
 LAST = 3  # so many of these samples
 QUIET_MS = 60_000  # the lines after which the others' buckets are closed come so much later
+LAST_LINES = 4 * REQUEST  # which are of every service
 LEVELS = ("info", "info", "info", "info", "debug", "warning", "error")
 
 
@@ -341,7 +342,7 @@ class Lines:
     def next(self) -> tuple[int, str, str]:
         """One line: epoch ms, level, text."""
         self._at += LINE_MS
-        if self.left == REQUEST:
+        if self.left == LAST_LINES:
             self._at += QUIET_MS
         self.left -= 1
         return self._at, next(self._levels), next(self._texts)

@@ -213,6 +213,8 @@ def _committed(kafka: KafkaSettings, workers: tuple[Workers, ...]) -> tuple[floa
             if done and not first:
                 began, first = now, done
             if done >= ends:
+                if first >= ends:
+                    raise RuntimeError("all was one commit of intake's: too little for a rate")
                 return began, first, now
             for one in workers:
                 one.check()
