@@ -18,7 +18,7 @@ import cramjam
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from streams.formats.columns import ELEMENT, Batch, Parsed, Reading, Rows, Scanned
+from streams.formats.columns import ELEMENT, STALE, Batch, Parsed, Reading, Rows, Scanned
 from streams.formats.limits import Limits, Refused
 from streams.formats.proto.remote_write_v1_pb2 import Label, WriteRequest
 from streams.formats.proto.remote_write_v2_pb2 import Request
@@ -183,6 +183,8 @@ class Walk:
         rows.skips["native-histogram-buckets"] += len(series.histograms)
         for histogram in series.histograms:
             counted = getattr(histogram, histogram.WhichOneof("count") or "count_int")
+            if np.float64(histogram.sum).view(np.uint64) == STALE:
+                counted = histogram.sum  # the end of the series; its count is 0, no reset of one
             rows.code += (count, total)
             rows.at += (histogram.timestamp, histogram.timestamp)
             rows.value += (float(counted), histogram.sum)

@@ -4,6 +4,7 @@ import struct
 from collections.abc import Callable
 
 import cramjam
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -201,6 +202,18 @@ def test_a_native_histogram_becomes_its_count_and_sum(
     assert result.skips["native-histogram-buckets"] == 1
     if name == "remote-write":
         assert (result.skips["metadata"], result.skips["exemplar"]) == (2, 1)
+
+
+def test_the_stale_marker_of_a_native_histogram_is_no_reset_of_its_count() -> None:
+    """Prometheus marks the end in the sum; the count beside it is 0."""
+    stale = float(np.uint64(0x7FF0000000000002).view(np.float64))
+    message = v2.Request(symbols=["", "__name__", "rt", "job", "j"])
+    series = message.timeseries.add(labels_refs=[1, 2, 3, 4])
+    series.histograms.add(count_int=0, sum=stale, timestamp=NOW)
+    using = reading()
+    result = parsed("remote-write-2", packed(message), using=using)
+    assert samples(result, using) == []
+    assert result.skips["stale"] == 2
 
 
 def test_labels_in_any_order_are_one_series() -> None:
