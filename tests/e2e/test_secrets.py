@@ -34,7 +34,7 @@ from tests.streams.kafka_world import records
 pytestmark = [pytest.mark.broker, pytest.mark.faults, pytest.mark.timeout(900)]
 
 SERVICE = "cellar"
-HISTORY_S, FLOOD_S, CALM_S = 200, 40, 120
+HISTORY_S, FLOOD_S, CALM_S = 200, 40, 400  # a new template is over five minutes after its last line
 WAIT_S = 240.0
 
 
