@@ -66,7 +66,7 @@ if [[ ! -d $folder ]]; then
   if ! download 2>"$scratch/said"; then # this machine's lists are empty or old: lists of our own
     apt+=(-o "Dir::State::lists=$scratch/lists" -o "Dir::Cache=$scratch/apt")
     { "${apt[@]}" update && download; } >"$scratch/said" 2>&1 ||
-      fail "apt cannot serve them: $(grep -m1 '^E:' "$scratch/said" || tail -n1 "$scratch/said")"
+      fail "apt cannot serve them: $(grep -m1 -E '^(W: Failed|E:)' "$scratch/said" || tail -n1 "$scratch/said")"
   fi
 
   for deb in "$scratch"/debs/*.deb; do
