@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agents.detect import Detect
 from agents.detect_settings import DetectSettings
 from agents.series_block import Block
-from agents.series_index import NOWHERE, Place, Places, SeriesIndex
+from agents.series_index import Place, Places, SeriesIndex
 from schemas.errors import Rejected
 from schemas.frames import Samples, canonical
 

@@ -15,7 +15,7 @@ ROOT = FOLDER.parents[2]
 FORMAT_OFF = "# fmt: off\n"
 HEADS = {
     ".py": "# ruff: noqa: E501, ERA001, I001, Q000, Q004, SLF001\n" + FORMAT_OFF,
-    ".pyi": "# ruff: noqa: A002, E501, I001, RUF023, UP007, UP045\n"
+    ".pyi": "# ruff: noqa: A002, E501, I001, RUF023, RUF100, UP007, UP045\n"
     "# mypy: disable-error-code=type-arg\n" + FORMAT_OFF,
 }
 

@@ -1,4 +1,4 @@
-# ruff: noqa: A002, E501, I001, RUF023, UP007, UP045
+# ruff: noqa: A002, E501, I001, RUF023, RUF100, UP007, UP045
 # mypy: disable-error-code=type-arg
 # fmt: off
 from google.protobuf import descriptor as _descriptor
