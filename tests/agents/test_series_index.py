@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from agents.detect import Detect
 from agents.detect_settings import DetectSettings
+from agents.name_table import NOWHERE
 from agents.series_block import Block
 from agents.series_index import Place, Places, SeriesIndex
 from schemas.errors import Rejected
