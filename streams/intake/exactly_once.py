@@ -108,6 +108,7 @@ class ExactlyOnce:
         self._began = 0.0  # monotonic; 0: none is open
         self._rewind = False
         self._renewals = 0  # in a row
+        self._members: set[str] = set()  # as whom the group knows us, or may not yet have forgotten
         self._commit_s = 0.0  # how long a commit takes, smoothed
 
     def __enter__(self) -> Self:
@@ -385,9 +386,9 @@ class ExactlyOnce:
                 self._group
             ].result(),
         )
-        me = self._consumer.memberid()
+        ours = self._members | {self._consumer.memberid()}
         return any(
-            member.client_id == self._transactional_id and member.member_id != me
+            member.client_id == self._transactional_id and member.member_id not in ours
             for member in described.members
         )
 
@@ -442,6 +443,7 @@ class ExactlyOnce:
         return int(high)
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._members.add(consumer.memberid())
         places = self._positions(partitions, self._calls.insist)
         for place in places:
             self._start[place.topic, place.partition] = place.offset

@@ -318,6 +318,7 @@ def test_three_nodes_lose_nothing_when_their_leader_is_killed(
     with EmbeddedBroker(3) as cluster:
         admin = AdminClient({"bootstrap.servers": cluster.bootstrap, **QUIET})
         create(cluster.bootstrap, topic_prefix)
+        produce(cluster.bootstrap, topic_prefix, [b"before"])  # after it every node knows the topic
         resource = ConfigResource(ResourceType.TOPIC, topic_prefix)
         described = admin.describe_configs([resource])[resource].result()
         assert described["min.insync.replicas"].value == "2"
@@ -327,7 +328,6 @@ def test_three_nodes_lose_nothing_when_their_leader_is_killed(
             found = topics[topic_prefix].partitions[0]
             return found.leader, set(found.isrs)
 
-        produce(cluster.bootstrap, topic_prefix, [b"before"])
         killed, _ = partition()
         cluster.kill(killed)
         assert killed not in cluster.pids
