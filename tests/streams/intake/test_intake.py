@@ -1,6 +1,7 @@
 """Intake on a real broker: poison, log lines, formats, metrics."""
 
 import json
+import logging
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from streams.topics import create
 from tests.streams.formats.test_remote_write import OTLP, VERSION_1, VERSION_2
 from tests.streams.kafka_world import letters, put, records, rows, samples, until, world
 
+log = logging.getLogger(__name__)
 ANY_TIME = {"late_s": 0, "future_s": 0}
 
 
@@ -39,7 +41,8 @@ def working(
     def run() -> None:
         try:
             Intake(settings, kafka, registry).run(stop)
-        except BaseException as error:  # noqa: BLE001 - carried to the test's thread
+        except BaseException as error:
+            log.exception("this intake has ended")  # what a test that waits in vain should show
             failed.append(error)
 
     thread = threading.Thread(target=run)
