@@ -23,8 +23,8 @@ from schemas.topics import PARTITIONS, RAW_METRICS, SAMPLES
 from streams.broker.embedded import EmbeddedBroker
 from streams.connection import KafkaSettings
 from streams.intake.calls import AbortError
-from streams.intake.exactly_once import ExactlyOnce
 from streams.intake.settings import IntakeSettings
+from streams.intake.transactions import Read, Transactions
 from tests.streams.intake.test_exactly_once import (
     SLOW,
     join,
@@ -155,16 +155,16 @@ def test_of_aborted_transactions_nothing_is_seen(
         else:
             producer.commit_transaction(60)
             written += 100
-    send, ours = ExactlyOnce._send_offsets, [0, 0]
+    send, ours = Transactions._send_offsets, [0, 0]
 
-    def sometimes(loop: ExactlyOnce, timeout: float) -> None:
+    def sometimes(its: Transactions, read: Read, timeout: float) -> None:
         abort = draw.random() < 0.3
         ours[abort] += 1
         if abort:
             raise AbortError
-        send(loop, timeout)
+        send(its, read, timeout)
 
-    monkeypatch.setattr(ExactlyOnce, "_send_offsets", sometimes)
+    monkeypatch.setattr(Transactions, "_send_offsets", sometimes)
     settings = IntakeSettings.model_validate(SLOW | {"instance": "a"})
     with progress(kafka) as watched, working(kafka, settings, CollectorRegistry()):
         until(watched.reaches(events), LONG_S)

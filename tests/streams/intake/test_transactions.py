@@ -1,13 +1,13 @@
 """A producer may say that it is fenced whenever its callbacks are served."""
 
 import threading
-from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from streams.connection import KafkaSettings
-from streams.intake.exactly_once import ExactlyOnce
+from streams.intake.calls import Calls
+from streams.intake.transactions import Transactions
 
 
 class Silent:
@@ -21,15 +21,17 @@ class Silent:
         raise KafkaException(self.error)
 
 
-def loop() -> Any:
-    return ExactlyOnce(
-        KafkaSettings(brokers="127.0.0.1:9"),
-        group="intake",
+def transactions(code: int, *, fatal: bool) -> Transactions:
+    """A worker's, whose producer tells this."""
+    made = Transactions(
+        KafkaSettings(brokers="127.0.0.1:9").confluent(),
         name="intake-a",
-        topics=["raw.metrics"],
-        stop=threading.Event(),
-        ended=lambda committed: None,  # noqa: ARG005 - nobody counts here
+        timeout_ms=15_000,
+        calls=Calls("intake-a", threading.Event()),
+        replaced=lambda: False,
     )
+    made._producer = Silent(code, fatal=fatal)
+    return made
 
 
 @pytest.mark.parametrize(
@@ -37,14 +39,13 @@ def loop() -> Any:
 )
 def test_what_ends_a_producer_ends_its_transaction_in_order(code: int, *, fatal: bool) -> None:
     """Not by a traceback: the next call in a transaction says which it was."""
-    exactly_once = loop()
-    exactly_once._producer = Silent(code, fatal=fatal)
-    exactly_once._poll(0)
-    assert exactly_once._rewind
+    told = transactions(code, fatal=fatal)
+    told.poll()
+    assert told.spoiled
 
 
 def test_any_other_fault_is_not_swallowed() -> None:
-    exactly_once = loop()
-    exactly_once._producer = Silent(KafkaError._INVALID_ARG, fatal=False)
+    told = transactions(KafkaError._INVALID_ARG, fatal=False)
     with pytest.raises(KafkaException):
-        exactly_once._poll(0)
+        told.poll()
+    assert not told.spoiled
