@@ -41,7 +41,7 @@ DOCUMENTS = Documents(_Values)
 def parse(batch: Batch, reading: Reading, *, totals: bool = False) -> Parsed:
     """Read a batch of records; `totals`: counters were not turned into rates."""
     space = ("collectd", totals)
-    return read_each(batch, reading, partial(_record, totals), space=space)
+    return read_each(batch, reading, partial(_record, totals), space=space, empty="empty")
 
 
 def _record(totals: bool, record: Record, raw: bytes) -> None:  # noqa: FBT001 - bound once, by name

@@ -188,10 +188,17 @@ def read_each(
     *,
     space: Hashable,
     times: ColumnReader = epoch_ms,
+    empty: str = "",
 ) -> Parsed:
-    """Read a batch record by record; `times` makes epoch ms of what `read` gave as times."""
+    """Read a batch record by record; `times` makes epoch ms of what `read` gave as times.
+
+    `empty` is the reason under which an empty record is left out, where it has a meaning.
+    """
     rows = Rows()
     for index, raw in enumerate(batch.values):
+        if not raw and empty:
+            rows.skips[empty] += 1
+            continue
         Record(index, batch, reading, rows, (space, batch.service)).read(raw, read)
     return finished(rows, batch, reading, times)
 

@@ -11,7 +11,7 @@ from streams.formats.times import one
 from streams.intake.settings import IntakeSettings
 from tests.streams.formats.contract import DEEP
 from tests.streams.formats.goldens import GOLDENS, OWN
-from tests.streams.formats.reading import NOW, parsed, reading, samples
+from tests.streams.formats.reading import NOW, parsed, reading, rules, samples
 
 PROMISED = (
     "json", "prometheus-json", "prometheus-avro", "remote-write", "otlp-json", "otlp-proto",
@@ -77,6 +77,14 @@ def test_nothing_inside_is_nothing_also_where_much_is_known() -> None:
         parsed("json", OWN, using=using)
     result = parsed("debezium", b"", using=using)
     assert (result.rejects, dict(result.skips)) == ([], {"empty": 1})
+
+
+@pytest.mark.parametrize("name", ["collectd-json", "collectd-json@totals"])
+def test_the_empty_record_of_a_first_rate_is_left_out(name: str) -> None:
+    """Collectd's write_kafka sends it before it knows a rate; an empty list is no such thing."""
+    result = parsed(name, b"", b"[]")
+    assert dict(result.skips) == {"empty": 1}
+    assert rules(result) == [(1, "empty")]
 
 
 @pytest.mark.parametrize("name", ["json", "vector"])
