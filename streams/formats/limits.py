@@ -67,7 +67,8 @@ class Limits(BaseModel):
     )
     zone: str = Field(
         default="UTC",
-        description="time zone, by IANA name, of times that name none, as old syslog's do",
+        description="time zone, by IANA name, of syslog's times without a year, which name none; "
+        "elsewhere a time without a zone is refused",
     )
     services: tuple[str, ...] = Field(
         default=(

@@ -24,7 +24,7 @@ def epoch_ms(column: Sequence[Any], refuse: Callable[[int, str], None]) -> npt.N
     try:
         if isinstance(column[0], str):
             return _checked(_strings(column))
-        return _checked(_numbers(np.array(column)))
+        return _checked(_numbers(column))
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         return _one_by_one(column, refuse)
 
@@ -36,12 +36,14 @@ def _strings(column: Sequence[str]) -> npt.NDArray[np.int64]:
     return np.asarray(stamps.to_numpy(zero_copy_only=False) // 1_000_000, np.int64)
 
 
-def _numbers(column: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+def _numbers(given: Sequence[Any]) -> npt.NDArray[np.int64]:
+    column = np.array(given)
     if column.dtype == np.int64:
         unit = np.searchsorted([SECONDS, MILLIS, MICROS], column, side="right")
         whole = np.choose(unit, [column * 1000, column, column // 1000, column // 1_000_000])
         return whole.astype(np.int64)
-    if column.dtype == np.float64:
+    # Whole numbers among others are floats here, and would be rounded where each alone is cut
+    if column.dtype == np.float64 and all(type(one) is float for one in given):
         unit = np.searchsorted([SECONDS, MILLIS, MICROS], column, side="right")
         with np.errstate(over="ignore"):  # an absurd time becomes infinite, and is outside
             whole = np.rint(column * np.array([1e3, 1.0, 1e-3, 1e-6])[unit])
@@ -98,7 +100,7 @@ def _whole(given: int) -> int:
 def _moment(given: str) -> int:
     moment = datetime.fromisoformat(given)
     if moment.tzinfo is None:
-        raise ValueError("has no time zone")
+        raise ValueError("has no time zone: end it in Z or as +02:00")
     return (moment - EPOCH) // timedelta(milliseconds=1)
 
 
