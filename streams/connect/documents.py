@@ -16,6 +16,7 @@ from streams.formats.vector import KINDS, READERS
 Document = dict[str, Any]
 TRACES = "OTLP traces"
 RECORDER = {"@timestamp", "instance", "data"}
+PEER = "clusterPosition"  # of all but the first of several Alertmanagers
 RECORDED = re.compile(r"(alert|alertmanager|silence|notification|inhibition)[A-Za-z]*")
 MACROS = (
     "PROGRAM", "HOST", "FACILITY", "PRIORITY", "PID", "SOURCEIP", "HOST_FROM", "LEGACY_MSGHDR",
@@ -139,7 +140,7 @@ def _webhook(document: Document) -> bool:
 
 def _recorded(document: Document) -> bool:
     data = document.get("data")
-    alone = isinstance(data, dict) and len(data) == 1 and set(document) == RECORDER
+    alone = isinstance(data, dict) and len(data) == 1 and set(document) - {PEER} == RECORDER
     return alone and all(RECORDED.fullmatch(name) for name in data or ())
 
 

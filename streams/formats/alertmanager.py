@@ -3,16 +3,18 @@
 A line is an alert or an event, with the alert's labels, and its time is when the alert began
 or ended. One that began longer ago than a line may be late says that it still goes on, and
 has its record's time of arrival: notifications are repeated for as long as an alert fires.
-An event without an alert (a start, a silence) is of the service `alertmanager`.
+An event about several alerts has the labels that all of them share. An alert that names no
+service, as one over all of them, is of the one that settings name for the topic, else of
+`alertmanager`, as an event without an alert (a start, a silence) always is.
 
-Source: Alertmanager, notify/webhook and eventrecorder.
+Source: Alertmanager, notify/webhook; eventrecorder/eventrecorderpb/eventrecorder.proto.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from streams.formats.columns import Batch, Parsed, Reading
-from streams.formats.document import OBJECTS, text_of
+from streams.formats.document import OBJECTS, at_path, text_of
 from streams.formats.limits import Refused
 from streams.formats.log_document import encode
 from streams.formats.record import Record, read_each
@@ -64,7 +66,7 @@ def _alert(record: Record, given: tuple[Any, Any, Any]) -> None:
     text = notes.get("summary") or notes.get("description") or labels.get("alertname", "")
     at = _fresh(record, alert.get("endsAt" if status == "resolved" else "startsAt"))
     level = "info" if status == "resolved" else severity(labels.get("severity"))
-    own = labels | {"status": status, "receiver": text_of(receiver)}
+    own = _served(record, labels) | {"status": status, "receiver": text_of(receiver)}
     record.line(encode(own), own, at, level, f"{status}: {text}")
 
 
@@ -73,31 +75,45 @@ def _event(record: Record, event: Mapping[str, Any]) -> None:
     if len(event["data"]) != 1:
         raise Refused("bad-field", "an event's data are of one kind")
     ((kind, data),) = event["data"].items()
-    labels: Labels = {}
-    for alert in _alerts(data):
-        labels = labels or {
-            text_of(pair.get("key")): text_of(pair.get("value"))
-            for pair in _pairs(alert.get("labels"))
-        }
-        name = labels.get("alertname") or text_of(alert.get("name"))
-        labels |= {"alertname": name} if name else {}
-    own = labels or {"service": OWN}
+    labels = _shared(data)
+    own = _served(record, labels) if labels else {"service": OWN}
     own |= {"event": kind, "instance": text_of(event.get("instance"))}
-    level = severity(labels.get("severity"))
-    text = f"{kind} {labels['alertname']}" if "alertname" in labels else kind
-    record.line(encode(own), own, event.get("@timestamp"), level, text)
+    told = labels.get("alertname") or text_of(at_path(data, "silence.comment"))
+    text = f"{kind} {told}" if told else kind
+    record.line(encode(own), own, event.get("@timestamp"), severity(labels.get("severity")), text)
+
+
+def _shared(data: Any) -> Labels:
+    """The labels that all alerts share which an event is about."""
+    found = [_labelled(alert) for alert in _alerts(data)]
+    return dict(set.intersection(*(set(each.items()) for each in found))) if found else {}
 
 
 def _alerts(data: Any) -> Iterator[Mapping[str, Any]]:
     """The alerts that an event is about."""
     if isinstance(data, dict):
-        given = data.get("alerts") or [data.get("alert")]
-        yield from (one for one in given if isinstance(one, dict))
+        alone = [data.get("alert"), data.get("mutedAlert")]
+        for one in _objects(data.get("alerts", alone)):
+            inside = one.get("details")  # in a group, a hash stands around it
+            yield inside if isinstance(inside, dict) else one
 
 
-def _pairs(labels: Any) -> Iterator[Mapping[str, Any]]:
-    given = labels.get("labels") if isinstance(labels, dict) else None
-    yield from (one for one in given or () if isinstance(one, dict))
+def _labelled(alert: Mapping[str, Any]) -> Labels:
+    pairs = _objects(at_path(alert, "labels.labels"))
+    labels = {text_of(pair.get("key")): text_of(pair.get("value")) for pair in pairs}
+    name = labels.get("alertname") or text_of(alert.get("name"))
+    return labels | {"alertname": name} if name else labels
+
+
+def _served(record: Record, labels: Labels) -> Labels:
+    """The labels, with a service where neither they nor settings name one."""
+    named = record.batch.service or any(map(labels.get, record.limits.services))
+    return labels if named else labels | {"service": OWN}
+
+
+def _objects(given: Any) -> Iterator[Mapping[str, Any]]:
+    """The objects of a list, none of what is no list."""
+    yield from (one for one in (given if isinstance(given, list) else ()) if isinstance(one, dict))
 
 
 def _texts(given: Any) -> Labels:

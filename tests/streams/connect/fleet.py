@@ -299,6 +299,12 @@ def _webhook(p: Producer) -> Any:
     }  # fmt: skip
 
 
+def _recorded(p: Producer) -> Any:
+    labels = [{"key": "alertname", "value": "HighLatency"}, {"key": "job", "value": p.app}]
+    created = {"alertCreated": {"alert": {"name": "HighLatency", "labels": {"labels": labels}}}}
+    return {"@timestamp": p.iso(), "instance": p.host, "data": created, "clusterPosition": 1}
+
+
 def _robusta(p: Producer) -> Any:
     return {
         "cluster_name": "c", "resource_name": p.app, "resource_namespace": "shop",
@@ -362,6 +368,7 @@ FLEET: dict[str, Make] = {
     "cri": _cri,
     "text": _text,
     "alertmanager": _webhook,
+    "alertmanager events": _recorded,
     "robusta": _robusta,
     "cloudevents": _cloud,
     "cloudevents@syslog": _cloud_syslog,

@@ -135,6 +135,25 @@ CREATED = (
     b'"HighMem"},{"key":"job","value":"cart"}]},"startsAt":"2023-11-14T22:13:19Z"}}}}'
 )
 RECORDED_AT = 1_700_000_000_000
+ALERTS = (
+    b'{"hash":"7","details":{"name":"Slow","labels":{"labels":[{"key":"alertname","value":"Slow"},'
+    b'{"key":"job","value":"cart"},{"key":"severity","value":"critical"},{"key":"pod","value":"%d"}'
+    b"]}}}"
+)
+WATCHDOG = b'{"labels":{"labels":[{"key":"alertname","value":"Watchdog"}]},"fingerprint":"9"}'
+# One event a line, as messages of eventrecorder.proto in protobuf's JSON
+EVENTS = b"\n".join(
+    b'{"@timestamp":"2023-11-14T22:13:20Z","instance":"am-1","clusterPosition":1,"data":'
+    + data
+    + b"}"
+    for data in (
+        b'{"alertResolved":{"alert":' + ALERTS % 1 + b',"groupInfo":{"groupKey":"{}"}}}',
+        b'{"notification":{"alerts":[' + ALERTS % 1 + b"," + ALERTS % 2 + b'],"flushId":"3"}}',
+        b'{"inhibitionMutedAlert":{"mutedAlert":' + WATCHDOG + b"}}",
+        b'{"silenceCreated":{"silence":{"id":"5","comment":"database moves","createdBy":"dba"}}}',
+        b'{"alertCreated":{"alert":{"labels":{"labels":7}}}}',
+    )
+)
 ROBUSTA = (
     b'{"cluster_name":"c","resource_name":"web","resource_namespace":"default","resource_type":'
     b'"Deployment","message":"Deployment properties change","changed_properties":[{"property":'
@@ -468,6 +487,47 @@ LOGS = [
                 '{alertname="HighMem",event="alertCreated",instance="am-0",job="cart"}',
             ),
         ),
+    ),
+    Golden(
+        "alertmanager",
+        EVENTS,
+        lines=(
+            (
+                "cart",
+                RECORDED_AT,
+                "critical",
+                "alertResolved Slow",
+                (
+                    '{alertname="Slow",event="alertResolved",instance="am-1",job="cart",pod="1",'
+                    'severity="critical"}'
+                ),
+            ),
+            (
+                "cart",
+                RECORDED_AT,
+                "critical",
+                "notification Slow",
+                (
+                    '{alertname="Slow",event="notification",instance="am-1",job="cart",'
+                    'severity="critical"}'
+                ),
+            ),
+            *(
+                ("alertmanager", RECORDED_AT, "", text, labels)
+                for text, labels in (
+                    (
+                        "inhibitionMutedAlert Watchdog",
+                        '{alertname="Watchdog",event="inhibitionMutedAlert",instance="am-1"}',
+                    ),
+                    (
+                        "silenceCreated database moves",
+                        '{event="silenceCreated",instance="am-1"}',
+                    ),
+                    ("alertCreated", '{event="alertCreated",instance="am-1"}'),
+                )
+            ),
+        ),
+        cuts=len(EVENTS) - 2 * EVENTS.count(b"\n"),  # a cut before or behind an end of line
     ),
     Golden(
         "robusta",
