@@ -9,11 +9,10 @@ authentication; metadata levels from Kafka's MetadataVersion.
 
 import secrets
 import socket
-import ssl
 import struct
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from schemas.errors import Rejected, Unavailable
@@ -54,15 +53,35 @@ def reach(kafka: KafkaSettings) -> Cluster:
     refusals = [_refusal(host, port) for host, port in addresses(kafka)]
     if all(refusals):  # the client would try for all of its time
         raise _nobody(kafka, refusals[0])
-    try:
-        found = AdminClient(quiet(kafka)).list_topics(timeout=PATIENCE_S)
-    except KafkaException as error:
-        raise _nobody(kafka, error.args[0].str()) from error
+    found = _asked(kafka)
     return Cluster(
         id=found.cluster_id or "",
         brokers=tuple(f"{b.host}:{b.port}" for _, b in sorted(found.brokers.items())),
         topics={name: len(topic.partitions) for name, topic in found.topics.items()},
     )
+
+
+def _asked(kafka: KafkaSettings) -> Any:
+    """What the brokers say of the cluster. Raises Unavailable with why they say nothing."""
+    told: list[str] = []  # of certificates and passwords the client library tells here alone
+
+    def noted(error: Any) -> None:
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - librdkafka's own errors have such names
+            told.append(error.str())
+
+    try:
+        admin = AdminClient({**quiet(kafka), "error_cb": noted})
+        try:
+            return admin.list_topics(timeout=PATIENCE_S)
+        finally:
+            admin.poll(0)
+    except KafkaException as error:
+        why = told[0] if told else error.args[0].str()
+        raise Unavailable(
+            f"something listens at {kafka.brokers}, but no Kafka answers over {kafka.protocol}"
+            f" ({why}): is it still starting? Else look at kafka.protocol, sasl_mechanism,"
+            " sasl_username, sasl_password, ca_file and cert_file"
+        ) from error
 
 
 def addresses(kafka: KafkaSettings) -> list[tuple[str, int]]:
@@ -119,8 +138,7 @@ def _connected(host: str, port: int, kafka: KafkaSettings) -> socket.socket:
     link = socket.create_connection((host, port), PATIENCE_S)
     if not kafka.protocol.endswith("SSL"):
         return link
-    context = ssl.create_default_context(cafile=kafka.ca_file or None)
-    return context.wrap_socket(link, server_hostname=host)
+    return kafka.tls().wrap_socket(link, server_hostname=host)
 
 
 def _received(link: socket.socket, size: int) -> bytes:

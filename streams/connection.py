@@ -1,9 +1,9 @@
 """How to reach Kafka: one set of settings, in the words of both client libraries."""
 
 import ssl
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from schemas.errors import Rejected
 from schemas.topics import Topic
@@ -21,10 +21,23 @@ class KafkaSettings(BaseModel):
     protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         default="PLAINTEXT", description="security protocol"
     )
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
-    sasl_username: str = ""
-    sasl_password: SecretStr = SecretStr("")
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="SCRAM-SHA-512", description="how we log in, where the protocol has SASL"
+    )
+    sasl_username: str = Field(default="", description="who we are, where the protocol has SASL")
+    sasl_password: SecretStr = Field(default=SecretStr(""), description="its password")
     ca_file: str = Field(default="", description="CA certificates, PEM; empty: the system's")
+    cert_file: str = Field(
+        default="", description="our certificate, PEM, where brokers ask for one; empty: none"
+    )
+    key_file: str = Field(default="", description="its key, PEM; empty: it is in cert_file")
+    key_password: SecretStr = Field(default=SecretStr(""), description="the key's; empty: none")
+
+    @model_validator(mode="after")
+    def _key_has_a_certificate(self) -> Self:
+        if self.key_file and not self.cert_file:
+            raise ValueError("key_file needs cert_file, the certificate that it is the key of")
+        return self
 
     def topic(self, topic: Topic) -> str:
         """The topic's name on this cluster."""
@@ -42,9 +55,28 @@ class KafkaSettings(BaseModel):
                 "sasl.username": self.sasl_username,
                 "sasl.password": self.sasl_password.get_secret_value(),
             }
-        if self.protocol.endswith("SSL") and self.ca_file:
-            config["ssl.ca.location"] = self.ca_file
+        if self.protocol.endswith("SSL"):
+            files = {
+                "ssl.ca.location": self.ca_file,
+                "ssl.certificate.location": self.cert_file,
+                "ssl.key.location": self.key_file or self.cert_file,
+                "ssl.key.password": self.key_password.get_secret_value(),
+            }
+            config |= {name: value for name, value in files.items() if value}
         return config
+
+    def tls(self) -> ssl.SSLContext:
+        """The same certificates for Python's own TLS. Raises Rejected, naming the files."""
+        named = ", ".join(filter(None, (self.ca_file, self.cert_file, self.key_file)))
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file or None)
+            if self.cert_file:
+                password = self.key_password.get_secret_value()
+                context.load_cert_chain(self.cert_file, self.key_file or None, password)
+        except OSError as error:  # a file that is not there, or holds no such thing
+            said = error.strerror or error
+            raise Rejected(f"kafka.ca_file, cert_file or key_file ({named}): {said}") from error
+        return context
 
     def faust(self) -> dict[str, Any]:
         """The connection in Faust's terms; empty for plain text."""
@@ -52,12 +84,7 @@ class KafkaSettings(BaseModel):
             return {}
         import faust  # noqa: PLC0415 - intake and the bridge have no use for Faust
 
-        context = None
-        if self.protocol.endswith("SSL"):
-            try:
-                context = ssl.create_default_context(cafile=self.ca_file or None)
-            except OSError as error:
-                raise Rejected(f"kafka.ca_file {self.ca_file!r}: {error.strerror}") from error
+        context = self.tls() if self.protocol.endswith("SSL") else None
         if self.protocol == "SSL":
             return {"broker_credentials": faust.SSLCredentials(context)}
         return {
