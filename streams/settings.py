@@ -1,9 +1,10 @@
 """All settings, assembled from the parts that declare them.
 
 In this order, later wins: defaults; `sentinel.yaml` (or the file that SENTINEL_CONFIG names),
-where `${VAR}` takes a value from the environment; `.env`; the environment, in which
-SENTINEL_KAFKA__BROKERS is `kafka.brokers`. A name that nothing knows is refused: a typing
-error that silently changes nothing is worse than none.
+where `${VAR}` takes a value from the environment and `${file:PATH}` what a file holds, as
+secrets managers mount them; `.env`; the environment, in which SENTINEL_KAFKA__BROKERS is
+`kafka.brokers`. A name that nothing knows is refused: a typing error that silently changes
+nothing is worse than none.
 """
 
 import json
@@ -49,7 +50,7 @@ PROMISED = {
 }
 # Where people look for a setting, and where it acts
 ALIASES = {"executor.dry_run": "execute.dry_run"}
-VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+VARIABLE = re.compile(r"\$\{(file:[^}]+|[A-Za-z_][A-Za-z0-9_]*)\}")
 NEVER = FieldInfo(default=object())
 SHIPPED = Path(__file__).parent.parent / "runbooks"
 
@@ -163,7 +164,7 @@ def _read(path: Path, values: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _filled(value: Any, values: Mapping[str, str], path: Path) -> Any:
-    """The value with every `${VAR}` in a string taken from the environment."""
+    """The value with every `${...}` in a string taken from where it says."""
     match value:
         case dict():
             return {str(key): _filled(inner, values, path) for key, inner in value.items()}
@@ -175,6 +176,13 @@ def _filled(value: Any, values: Mapping[str, str], path: Path) -> Any:
 
 
 def _taken(name: str, values: Mapping[str, str], path: Path) -> str:
+    if name.startswith("file:"):
+        try:
+            return Path(name.removeprefix("file:")).read_text(encoding="utf-8").rstrip("\r\n")
+        except OSError as error:
+            raise Rejected(f"{path}: ${{{name}}}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise Rejected(f"{path}: ${{{name}}}: not UTF-8") from error
     if name not in values:
         raise Rejected(f"{path}: ${{{name}}} is not in the environment")
     return values[name]

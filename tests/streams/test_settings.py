@@ -72,6 +72,17 @@ def test_variables_in_the_file_come_from_the_environment(folder: Path) -> None:
     assert "${TWO} is not in the environment" in refusal({"ONE": "1"})
 
 
+def test_secrets_in_the_file_come_from_files_that_are_mounted(folder: Path) -> None:
+    """As Kubernetes, Vault's agent and Docker put them, an end of line behind them or none."""
+    (folder / "password").write_text("hunter2 ${NOT}\n")
+    (folder / "bytes").write_bytes(b"\xff")
+    written(folder, f"kafka: {{sasl_password: '${{file:{folder}/password}}'}}")
+    assert Settings.load({}).kafka.sasl_password.get_secret_value() == "hunter2 ${NOT}"
+    for name, why in (("nowhere", "No such file or directory"), ("bytes", "not UTF-8")):
+        written(folder, f"kafka: {{sasl_password: '${{file:{folder}/{name}}}'}}")
+        assert refusal().endswith(f"${{file:{folder}/{name}}}: {why}")
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [
