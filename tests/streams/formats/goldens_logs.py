@@ -41,6 +41,10 @@ FLUENT_POD = (
     b'"stdout","time":"2019-10-24T20:17:57.091027Z","kubernetes":{"pod_name":"my-cluster-kafka-0",'
     b'"namespace_name":"kafka","labels":{"app":"kafka","app.kubernetes.io/part-of":"strimzi"}}}'
 )
+GELF = (
+    b'{"version":"1.1","short_message":"payment refused","host":"web1","timestamp":1700000000.123,'
+    b'"level":3,"_app":"shop","_stream":"stderr"}'
+)
 FILEBEAT = (
     b'{"@timestamp":"2023-04-11T22:11:50.656Z","@metadata":{"beat":"filebeat","type":"_doc",'
     b'"version":"7.17.9"},"log":{"offset":0,"file":{"path":"/var/log/nginx/access.log"}},"message":'
@@ -240,6 +244,20 @@ LOGS = [
                 ),
             ),
         ),
+    ),
+    Golden(
+        "fluentbit",
+        GELF,
+        lines=(
+            (
+                "shop",
+                1_700_000_000_123,
+                "error",
+                "payment refused",
+                '{app="shop",host="web1",stream="stderr"}',
+            ),
+        ),
+        absurd=absurd(GELF, b"1700000000.123"),
     ),
     Golden(
         "beats",
