@@ -21,14 +21,13 @@ import httpx
 from prometheus_client import Counter, Gauge
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
-from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.errors import Rejected
 from streams.bridge.accept import Bridge, Origin
 from streams.bridge.endpoint import Content, in_one_line
 from streams.bridge.refusal import RefusedRequest
 from streams.bridge.remote_write import CONTENT_TYPES, ROUTE, V1
-from streams.formats.limits import MIB
+from streams.bridge.settings import ScrapeSettings
 from streams.formats.proto.remote_write_v1_pb2 import Label, Sample, TimeSeries, WriteRequest
 
 log = logging.getLogger(__name__)
@@ -36,19 +35,6 @@ CONTENT = Content(V1, CONTENT_TYPES[V1])
 ACCEPT = "application/openmetrics-text;version=1.0.0;q=0.9,text/plain;version=0.0.4;q=0.5"
 TARGET = re.compile(r"(?:([A-Za-z0-9_.:-]+)=)?(https?://.+)")
 SERIES_A_REQUEST = 2000  # as Prometheus' own sender does by default
-
-
-class ScrapeSettings(BaseModel):
-    """What is pulled and how often."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    targets: tuple[str, ...] = Field(
-        default=(), description="URL or service=URL; without a path /metrics is meant"
-    )
-    interval_s: float = Field(default=15.0, gt=0, description="between rounds, s; 0.5 is fine")
-    timeout_s: float = Field(default=10.0, gt=0, description="longest wait for a target, s")
-    exposition_bytes: int = Field(default=16 * MIB, ge=1, description="largest exposition, bytes")
 
 
 class Target(NamedTuple):
@@ -142,7 +128,8 @@ class Scraper:
         """The relay of `bridge` is its caller's to open. Raises Rejected for what is no target."""
         if not settings.targets:
             raise Rejected(
-                "nothing to scrape: name a target, as --scrape checkout=http://HOST:PORT"
+                "nothing to scrape: name a target in bridge.scrape.targets, or as --scrape"
+                " checkout=http://HOST:PORT"
             )
         self._settings = settings
         self._targets = [target(given) for given in settings.targets]

@@ -15,7 +15,7 @@ from schemas.errors import Unavailable
 from streams.bridge.accept import Bridge
 from streams.bridge.app import TABLE, create_app, unread
 from streams.bridge.authorisation import check_exposure, strangers
-from streams.bridge.scrape import Scraper, ScrapeSettings
+from streams.bridge.scrape import Scraper
 from streams.bridge.settings import BridgeSettings
 from streams.cluster import reach
 from streams.connection import KafkaSettings
@@ -48,7 +48,6 @@ class Server(uvicorn.Server):
 
 def serve(
     bridge: BridgeSettings,
-    scraping: ScrapeSettings,
     kafka: KafkaSettings,
     intake: IntakeSettings,
     *,
@@ -72,7 +71,7 @@ def serve(
         )
     with listening(bridge.host, bridge.port) as link:
         accepting = Bridge(bridge, kafka, intake, CollectorRegistry())
-        pulling = Scraper(scraping, accepting) if scraping.targets else None
+        pulling = Scraper(bridge.scrape, accepting) if bridge.scrape.targets else None
         with accepting.relay:
             asyncio.run(
                 _run(configured(bridge, create_app(bridge, accepting)), pulling, link, ready)

@@ -8,6 +8,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from streams.formats.limits import MIB
+
 SHORTEST = 16  # characters; 64 bits in hexadecimal, beyond guessing over a network
 
 
@@ -26,6 +28,19 @@ class Token(BaseModel):
     requests_per_s: float = Field(
         default=0.0, ge=0, description="requests a second that it may send; 0: any number"
     )
+
+
+class ScrapeSettings(BaseModel):
+    """What is pulled and how often."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    targets: tuple[str, ...] = Field(
+        default=(), description="URL or service=URL; without a path /metrics is meant"
+    )
+    interval_s: float = Field(default=15.0, gt=0, description="between rounds, s; 0.5 is fine")
+    timeout_s: float = Field(default=10.0, gt=0, description="longest wait for a target, s")
+    exposition_bytes: int = Field(default=16 * MIB, ge=1, description="largest exposition, bytes")
 
 
 class BridgeSettings(BaseModel):
@@ -55,6 +70,9 @@ class BridgeSettings(BaseModel):
         default=5.0, gt=0, description="longest wait for Kafka's confirmation, s"
     )
     queue_kib: int = Field(default=64 * 1024, ge=1024, description="waiting for Kafka, KiB")
+    scrape: ScrapeSettings = Field(
+        default=ScrapeSettings(), description="exporters to pull from, where no Prometheus does"
+    )
 
     @model_validator(mode="after")
     def _tokens_tell_senders_apart(self) -> Self:

@@ -32,9 +32,17 @@ def bridge(
     ] = None,
     scrape: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=URL", help="Scrape this target too; repeatable."),
+        typer.Option(
+            metavar="NAME=URL",
+            help="Scrape this target; repeatable.  [default: bridge.scrape.targets]",
+        ),
     ] = None,
-    interval: Annotated[str, typer.Option(help="Between scrapes, as 500ms, 1s or 1m.")] = "15s",
+    interval: Annotated[
+        str | None,
+        typer.Option(
+            help="Between scrapes, as 500ms, 1s or 1m.  [default: bridge.scrape.interval_s]"
+        ),
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log more than warnings.")] = False,
 ) -> None:
     """Take metrics, logs and alerts over HTTP and give them to Kafka, until SIGTERM or Ctrl-C.
@@ -43,15 +51,19 @@ def bridge(
     Alertmanager's webhook at /ingest/alertmanager; /openapi.json tells all of it. Senders are
     answered 2xx once Kafka has confirmed. Other machines are let in with tokens only.
     """
-    from streams.bridge.scrape import ScrapeSettings
     from streams.bridge.serving import addresses, serve
     from streams.logs import set_up
     from streams.settings import Settings
 
-    scraping = ScrapeSettings(targets=tuple(scrape or ()), interval_s=seconds(interval))
+    pulled: dict[str, object] = {}
+    if scrape:
+        pulled["targets"] = tuple(scrape)
+    if interval is not None:
+        pulled["interval_s"] = seconds(interval)
     set_up(verbose=verbose)
     settings = Settings.load()
-    given = {"host": host, "port": port}
+    pulling = settings.bridge.scrape.model_copy(update=pulled)
+    given = {"host": host, "port": port, "scrape": pulling}
     chosen = settings.bridge.model_copy(
         update={name: value for name, value in given.items() if value is not None}
     )
@@ -61,7 +73,7 @@ def bridge(
             say(line)
         say(f"ready: bridge at {base}")
 
-    serve(chosen, scraping, settings.kafka, settings.intake, ready=ready)
+    serve(chosen, settings.kafka, settings.intake, ready=ready)
 
 
 def seconds(text: str) -> float:

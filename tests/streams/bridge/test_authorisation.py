@@ -8,7 +8,6 @@ from pydantic import ValidationError
 from schemas.errors import Rejected
 from streams.bridge.authorisation import ANYBODY, Senders, check_exposure, loopback, strangers
 from streams.bridge.refusal import RefusedRequest
-from streams.bridge.scrape import ScrapeSettings
 from streams.bridge.serving import serve
 from streams.bridge.settings import BridgeSettings
 from streams.intake.settings import IntakeSettings
@@ -124,7 +123,6 @@ def test_others_are_not_let_in_without_a_token() -> None:
     with pytest.raises(Rejected, match=r"other machines reach 0\.0\.0\.0, and no token is set"):
         serve(
             BridgeSettings(host="0.0.0.0"),
-            ScrapeSettings(),
             GONE,
             IntakeSettings(),
             ready=lambda _: None,

@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 
 from streams.bridge.app import TABLE
+from streams.bridge.scrape import target
 from streams.bridge.settings import BridgeSettings
 
 PAGE = (Path(__file__).parents[3] / "docs" / "http.md").read_text(encoding="utf-8")
@@ -22,8 +23,12 @@ def test_its_settings_are_settings() -> None:
     named = set(re.findall(r"`bridge\.(\w+)", PAGE))
     assert named
     assert named <= BridgeSettings.model_fields.keys()
-    block = PAGE.split("# sentinel.yaml\n")[1].split("\n\n")[0]
+    settings, scraping = (part.split("\n\n")[0] for part in PAGE.split("# sentinel.yaml\n")[1:])
     for variable in ("SHOP_TOKEN", "OVEN_TOKEN"):
-        block = block.replace(f"${{{variable}}}", variable.ljust(16, "x"))
-    loaded = BridgeSettings.model_validate(yaml.safe_load(block)["bridge"])
+        settings = settings.replace(f"${{{variable}}}", variable.ljust(16, "x"))
+    loaded = BridgeSettings.model_validate(yaml.safe_load(settings)["bridge"])
     assert loaded.tokens["shop"].tenant == "emea"
+    loaded = BridgeSettings.model_validate(yaml.safe_load(scraping)["bridge"])
+    assert [target(given).labels["job"] for given in loaded.scrape.targets] == [
+        "checkout", "10.0.0.8:9100",
+    ]  # fmt: skip

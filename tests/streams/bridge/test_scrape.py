@@ -15,8 +15,8 @@ from schemas.errors import Rejected
 from schemas.frames import parsed as labels_of
 from schemas.topics import RAW_REMOTE_WRITE
 from streams.bridge.accept import Bridge
-from streams.bridge.scrape import Scraper, ScrapeSettings, Target, down, requests, target
-from streams.bridge.settings import BridgeSettings
+from streams.bridge.scrape import Scraper, Target, down, requests, target
+from streams.bridge.settings import BridgeSettings, ScrapeSettings
 from streams.broker.embedded import EmbeddedBroker
 from streams.connection import KafkaSettings
 from streams.intake.settings import IntakeSettings

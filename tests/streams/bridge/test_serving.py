@@ -38,10 +38,11 @@ def test_the_bridge_takes_requests_until_it_is_told_to_stop(
     settings = {
         "SENTINEL_KAFKA__BROKERS": broker.bootstrap,
         "SENTINEL_KAFKA__TOPIC_PREFIX": prefix,
+        "SENTINEL_BRIDGE__SCRAPE__TARGETS": '["shop=http://127.0.0.1:1"]',
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "streams.cli", "bridge", "--port", "0",
-         "--scrape", "shop=http://127.0.0.1:1", "--interval", "1m"],
+         "--interval", "1m"],
         cwd=tmp_path, env=own | settings, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
