@@ -52,7 +52,7 @@ CUBE_SLOW, CUBE_FAST = SINGLE_OFFSET["cube_slow"], SINGLE_OFFSET["cube_fast"]
 MEAN, SQUARE = SINGLE_OFFSET["mean"], SINGLE_OFFSET["square"]
 
 # The greatest so far: novelty with the sign of its statistic, the statistic, and the largest
-# cubed ratio of any statistic to its tail norm, which is what the gate of slow series looks at.
+# cubed ratio of any statistic to its tail norm, at which the gate of slow and of fast series looks.
 Best = tuple[float, int, float]
 
 

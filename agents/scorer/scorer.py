@@ -40,6 +40,8 @@ SAMPLES, LAST_VALUE, LAST_AT = OFFSET["samples"], OFFSET["last_value"], OFFSET["
 LARGEST = 1e36  # values beyond are taken for it: its cube and a float32 can still hold it
 LATEST = 1e12  # s: a time beyond the year 30,000 is nonsense, and the sample is left out
 NATIVE = 0.9 * BIN  # s: from here on a bin is a sample, and its statistics open the gate too
+FAST = 45.0  # s: below, the eight look back minutes, and a leak of hours shows in none of them:
+STEEP = 8.0  # then a statistic opens the gate, too, where it is 6 tail norms out instead of 3
 
 NONE, JITTER, IS_SEASONAL = int(Kind.NONE), int(Kind.JITTER), int(Kind.SEASONAL)
 
@@ -77,6 +79,16 @@ def _range(
         return -np.inf, np.inf
     down, up = sides
     return centre - limit * np.cbrt(down), centre + limit * np.cbrt(up)
+
+
+@compiled
+def _gate(largest: float, tail: float, dt: float) -> float:
+    """How much of a record counts, 0 to 1: what confirms it are residuals, or its own height."""
+    if dt >= NATIVE:
+        largest = max(largest, tail)
+    elif dt < FAST:
+        largest = max(largest, tail / STEEP)
+    return min(largest / GATE, 1.0)
 
 
 @compiled
@@ -119,8 +131,7 @@ def _score(s: Floats, w: Singles, c: Counts, at: float, value: float) -> Row:
     agreed, largest, leader, which = surprise(s, u, seen, sample)
     surprised = agreed / limit
     novelty, statistic, tail = records(s, w, c, sample)
-    gate = largest if dt < NATIVE else max(largest, tail)
-    novelty = novelty / MARGIN * min(gate / GATE, 1.0)
+    novelty = novelty / MARGIN * _gate(largest, tail, dt)
     raw, kind, direction, named = _verdict(surprised, leader, which, novelty, statistic)
     by_hour = seen[SEASONAL] >= WARM and season_sides[0] + season_sides[1] < sides[0] + sides[1]
     if by_hour or (kind == IS_SEASONAL and raw >= ALARM):

@@ -17,7 +17,7 @@ from agents.scorer.kind import NAMED, OF_RESIDUAL, OF_STATISTIC, Kind
 from agents.scorer.scorer import Scores, _kernel, score_rows
 from agents.scorer.state import RESIDUALS, STATISTICS
 from schemas.errors import Rejected
-from tests.agents.scorer.series import START, Floats, alone, daily, flat
+from tests.agents.scorer.series import START, Floats, alone, daily, every, flat
 
 MINUTES = START + 60.0 * np.arange(4000)
 
@@ -79,6 +79,19 @@ def test_a_level_that_moves_alarms_at_once_and_then_becomes_the_level() -> None:
     assert all_alarms(scores) == [2000, 2001]
     assert Kind(scores.kind[2001]) is Kind.LEVEL_SHIFT
     assert scores.low[3999] < value[2001:].mean() < scores.high[3999]
+
+
+@pytest.mark.parametrize("dt", [5.0, 15.0, 30.0, 60.0])
+@pytest.mark.parametrize("wave", [0.0, 20.0])
+def test_a_leak_of_hours_alarms_however_often_it_is_sampled(dt: float, wave: float) -> None:
+    """100 deviations in a day, of which the eight residuals show nothing where samples are many."""
+    day = int(86400 / dt)
+    at, hours = every(5 * day, dt), np.arange(5 * day) / day
+    value = 100 + wave * np.sin(2 * np.pi * hours) + np.random.default_rng(1).normal(0, 3, 5 * day)
+    value += 300 * np.maximum(hours - 4, 0)
+    alarms = np.array(all_alarms(alone(at, value)))
+    assert np.count_nonzero(alarms < 4 * day) <= 1
+    assert np.any((alarms >= 4 * day) & (alarms < 4.1 * day))
 
 
 def test_a_value_usual_by_day_is_strange_by_night() -> None:
