@@ -23,7 +23,7 @@ from streams.formats.limits import Limits, Refused, quoted
 from streams.formats.totals import Totals
 
 INVALID = re.compile(r"[^a-zA-Z0-9_.:]")  # what a frame's label notation cannot carry
-ORIGINS = 50_000  # of log lines, remembered
+ORIGINS, ORIGIN_CHARACTERS = 50_000, 1 << 24  # of log lines, remembered, and of their labels in all
 METRIC = "__name__"  # the label that a metric's name is, where it is looked at as one
 SPELLINGS = 4  # keys that one series may have on average before all are forgotten
 Show = Callable[[str, str], str]  # a label's name and value -> the value to be seen, or empty
@@ -101,15 +101,21 @@ def origin_of(
 
 
 class Recent(dict[Hashable, tuple[str, str]]):
-    """What was worked out lately; begins anew when it is full."""
+    """What was worked out lately; begins anew when it is full: of entries, or of characters.
 
-    def __init__(self, most: int) -> None:
+    Labels may be long, and different with every line: a count alone bounds no memory.
+    """
+
+    def __init__(self, most: int, characters: int) -> None:
         super().__init__()
-        self._most = most
+        self._most, self._most_characters, self._characters = most, characters, 0
 
     def __setitem__(self, key: Hashable, value: tuple[str, str]) -> None:
-        if len(self) >= self._most:
+        size = sum(map(len, value))
+        if len(self) >= self._most or self._characters + size > self._most_characters:
             self.clear()
+            self._characters = 0
+        self._characters += size
         super().__setitem__(key, value)
 
 
@@ -142,7 +148,9 @@ class SeriesIndex:
         self._limits, self._tenants, self.show = limits, tenants, show
         self.codes: dict[Hashable, int] = {}  # whatever a format looks up -> number
         self._known: dict[Hashable, Known] = {}
-        self.origins = Recent(ORIGINS)  # of log lines: service and canonical labels
+        self.origins = Recent(
+            ORIGINS, ORIGIN_CHARACTERS
+        )  # of log lines: service and canonical labels
         self.names: list[str] = []
         self.services: list[str] = []
         self.totals = Totals()

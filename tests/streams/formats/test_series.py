@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from streams.formats.limits import Limits, Refused
-from streams.formats.series import SeriesIndex
+from streams.formats.series import Recent, SeriesIndex
 
 HOUR = 3_600_000
 
@@ -62,3 +62,17 @@ def test_numbers_reach_beyond_the_first_block() -> None:
     codes = np.arange(3000)
     services = [series.services[i] for i in series.service_codes(codes)]
     assert services == [f"s{number % 7}" for number in range(3000)]
+
+
+@pytest.mark.parametrize(("length", "held"), [(1, 100), (98, 10), (2000, 1)])
+def test_what_is_remembered_of_lines_is_bounded_in_number_and_in_size(
+    length: int, held: int
+) -> None:
+    """One that is larger than all may be is remembered alone."""
+    recent = Recent(100, 1000)
+    most = 0
+    for number in range(500):
+        recent[number] = ("ab", "x" * length)
+        assert recent[number] == ("ab", "x" * length)
+        most = max(most, len(recent))
+    assert most == held
