@@ -8,7 +8,7 @@ import numpy as np
 
 from agents.detect import Detect
 from agents.detect_settings import DetectSettings
-from agents.logs import align
+from agents.logs import miner
 from agents.scorer import scorer
 from schemas.frames import Samples, canonical, read_samples, write_samples
 from streams.formats import FORMATS
@@ -21,7 +21,7 @@ from streams.intake import intake
 def warm_up() -> None:
     """Run every kernel once: half a minute the first time, a second or two later."""
     scorer.warm_up()
-    align.warm_up()
+    miner.warm_up()
     _intake()
     detect = Detect(DetectSettings(), {})
     names = [canonical(metric, {"service": "warm-up"}) for metric in ("depth", "done_total")]

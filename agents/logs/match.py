@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from agents.logs.align import accepting
 from agents.logs.skeleton import TOKENS, Skeleton
-from agents.logs.tokens import ANY, MASK, code, is_state, is_word
+from agents.logs.tokens import ANY, MASK, codes, is_state, is_word
 
 Codes = npt.NDArray[np.int64]
 Tokens = tuple[str, ...]
@@ -159,7 +159,7 @@ class Table:
         slots = [self._learned[key] for key in keys if key in self._learned]
         if not slots:
             return None
-        row = self._coded(tokens)
+        row = codes(tokens)
         found = [
             slot
             for near in slots
@@ -172,6 +172,10 @@ class Table:
         """Slots of the newest templates with a first token, oldest of them first, int32 [n]."""
         return self._buckets[first].newest(newest)
 
+    def row(self, template: Template) -> Codes:
+        """The codes of a template's tokens."""
+        return self.codes[template.slot, : len(template.tokens)]
+
     def tail(self, template: Template) -> Tail | None:
         """Templates that are equal but for the first token, this one among them."""
         return self._tails.get(template.tokens[1:])
@@ -183,7 +187,7 @@ class Table:
         template.slot = slot = self._free.pop()
         tokens = template.tokens
         self._slots[slot] = template
-        self.codes[slot, : len(tokens)] = self._coded(tokens)
+        self.codes[slot, : len(tokens)] = codes(tokens)
         self.lengths[slot] = len(tokens)
         self._by_id[template.id] = template
         self._buckets.setdefault(tokens[0], _Slots()).append(slot)
@@ -206,9 +210,6 @@ class Table:
             tail.remove(template)
             if not tail.templates:
                 del self._tails[tokens[1:]]
-
-    def _coded(self, tokens: Tokens) -> Codes:
-        return np.array([code(token) for token in tokens], np.int64)
 
     def _grow(self) -> None:
         size = len(self.lengths)

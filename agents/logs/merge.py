@@ -5,12 +5,12 @@ words have been seen in one place. Words that name a state are no values, and wh
 constant has to say something.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from agents.logs.align import CONTEXT, HOW, KIND, ONE, PREFIX, SLOT, TWO, WORD, near
+from agents.logs.align import CONTEXT, HOW, KIND, ONE, PREFIX, SLOT, SUFFIX, TWO, WORD, near
 from agents.logs.match import Table, Template, Tokens
 from agents.logs.tokens import ANY, STATE, blend, code, is_word, words
 
@@ -53,9 +53,8 @@ def _beside(table: Table, template: Template) -> Join | None:
     if not len(pairs):
         return None
     how = pairs[:, HOW]
-    return _learned(table, template, pairs[how == ONE]) or _two_places(
-        table, template, pairs[how == TWO]
-    )
+    one, two = pairs[how == ONE], pairs[how == TWO]
+    return _learned(table, template, one) or _two_places(table, template, two)
 
 
 # ---- at first sight
@@ -77,50 +76,54 @@ def _at_first_sight(
 
 
 def _learned(table: Table, template: Template, pairs: Any) -> Join | None:
-    """One place in which enough different words have been seen.
-
-    There may be hundreds of pairs, so words are counted by their codes.
-    """
-    if not len(pairs):
+    """One place in which enough different words have been seen."""
+    mine, row = template.tokens, table.row(template)
+    around = _words(row) - 1  # a word stands in the place itself
+    if around < 1:
         return None
-    row, mine = table.codes[template.slot], template.tokens
-    around = words(mine) - 1  # a word stands in the place itself
-    places: dict[int, list[int]] = {}
-    for i, place in enumerate(pairs[:, PREFIX].tolist()):
-        places.setdefault(place, []).append(i)
-    for place, those in places.items():
-        slots = pairs[those, SLOT]
-        found = {int(row[place]), *table.codes[slots, place].tolist()}
-        least = _least(mine, place, found, around)
-        if len(found) < least:
+    named = [place for place, token in enumerate(mine, 1) if token.lower() in NAMED]
+    fewest = (MANY_NAMED if named else MANY) if around >= CONTEXT else MANY_UNSURE
+    for place, rows in _alike(pairs[:, PREFIX], fewest - 1):
+        least = MANY if around >= CONTEXT and place not in named else fewest
+        slots = pairs[rows, SLOT]
+        found = np.unique(np.append(table.codes[slots, place], row[place]))
+        states = _states(found)
+        if (found & KIND != WORD).any() or len(found) < least + states or 3 * states > len(found):
             continue
         others = list(table.at(slots.tolist()))
-        if least == MANY + _states(found) and _capitals(place, template, *others):
-            least = MANY_UNSURE + _states(found)
-        if len(found) < least:
+        if least == MANY and _capitals(place, template, *others):
+            least = MANY_UNSURE
+        if len(found) < least + states:
             continue
         varying = (*mine[:place], ANY, *mine[place + 1 :])
         return Join([*others, template], blend(varying, *(other.tokens for other in others)))
     return None
 
 
-def _least(tokens: Tokens, place: int, found: set[int], around: int) -> float:
-    """How many words it takes to make a place variable, states among them included."""
-    least = MANY_UNSURE
-    if around >= CONTEXT:
-        least = MANY_NAMED if tokens[place - 1].lower() in NAMED else MANY
-    if len(found) < least or not around or any(word & KIND != WORD for word in found):
-        return float("inf")
-    states = _states(found)
-    return least + states if 3 * states <= len(found) else float("inf")
+def _alike(keys: Any, least: int) -> Iterator[tuple[int, Any]]:
+    """Each key that `least` rows have, in the order in which they came, and these rows."""
+    counts = np.bincount(keys)
+    if counts.size and counts.max() >= least:
+        for key in dict.fromkeys(keys[counts[keys] >= least].tolist()):
+            yield key, np.flatnonzero(keys == key)
 
 
 def _capitals(place: int, *templates: Template) -> bool:
     return all(template.tokens[place].isupper() for template in templates)
 
 
-def _states(found: Iterable[int]) -> int:
-    return sum(word & STATE > 0 for word in found)
+def _words(found: Any) -> int:
+    """How many of some codes are of words."""
+    return int(np.count_nonzero(found & KIND == WORD))
+
+
+def _states(found: Any) -> int:
+    """How many of some codes are of words that name a state."""
+    return int(np.count_nonzero(found & STATE))
+
+
+def _varied(found: Any) -> bool:
+    return _varies(len(found), _states(found))
 
 
 def _varies(found: int, states: int) -> bool:
@@ -130,17 +133,15 @@ def _varies(found: int, states: int) -> bool:
 
 def _two_places(table: Table, template: Template, pairs: Any) -> Join | None:
     mine = template.tokens
-    if len(pairs) < MANY_UNSURE - 1 or words(mine) - 2 < CONTEXT:
+    if len(pairs) < MANY_UNSURE - 1 or _words(table.row(template)) - 2 < CONTEXT:
         return None
-    places: dict[tuple[int, int], list[int]] = {}
-    for slot, _, prefix, suffix in pairs.tolist():
-        places.setdefault((prefix, len(mine) - 1 - suffix), []).append(slot)
-    for (i, k), slots in places.items():
-        if len(slots) < MANY_UNSURE:
-            continue
-        first, last = (set(table.codes[slots, place].tolist()) for place in (i, k))
-        if _varies(len(first), _states(first)) and _varies(len(last), _states(last)):
-            others = list(table.at(slots))
+    firsts, lasts = pairs[:, PREFIX], len(mine) - 1 - pairs[:, SUFFIX]
+    places = firsts * len(mine) + lasts
+    for both, rows in _alike(places, MANY_UNSURE):
+        i, k = divmod(both, len(mine))
+        slots = pairs[rows, SLOT]
+        if all(_varied(np.unique(table.codes[slots, place])) for place in (i, k)):
+            others = list(table.at(slots.tolist()))
             varying = (*mine[:i], ANY, *mine[i + 1 : k], ANY, *mine[k + 1 :])
             return Join([*others, template], blend(varying, *(o.tokens for o in others)))
     return None

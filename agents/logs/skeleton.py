@@ -4,22 +4,31 @@ Delimiters are kept, since they say where a value ends; runs of masks become one
 many values a list has is no part of what a statement says.
 """
 
-import re
-from functools import lru_cache
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
-from agents.logs.shapes import is_name, shaped
-from agents.logs.tokens import DELIMITERS, MASK, is_value
+import numpy as np
+
+from agents.logs.letters import CLASSES, DELIMITER, SOURCES, SPACE, points, text_of
+from agents.logs.plain import plain
+from agents.logs.shapes import PADDING, dateless, is_name
+from agents.logs.tokens import MASK, STATE, WORD, facts
+from agents.scorer.jit import kept, lean
 from schemas.masking import bare
 
 TOKENS = 48  # that count; lines that differ later alone are one template
 PIECES = 3 * TOKENS  # that are looked at, before runs are one
-BEGINNING = 2 * PIECES  # characters that mostly hold so many, where there are many
-CLOSING = {"(": ")", "[": "]", "{": "}", '"': '"', "'": "'"}
-JOINTS = frozenset(",:-.|")  # between two masks: a list or a compound
-BRACKETS = frozenset(")]}")
 
-_pieces = re.compile(r"\s?(?:[^\s=:,;()\[\]{}<>\"'|]+|[=:,;()\[\]{}<>\"'|])").findall
+# Of a token: where its text begins and ends, whether blanks come before it, whether it is MASK.
+FIRST, END, GAP, MASKED = range(4)
+ROOM = TOKENS + 4  # for what the last piece may add
+
+_ZERO, _COMMA = map(ord, "0,")
+_OPENS, _CLOSES = tuple(map(ord, "([{\"'")), tuple(map(ord, ")]}\"'"))
+_BRACKETS = tuple(map(ord, ")]}"))
+_LIST, _END_OF_LIST = map(ord, "[]")
+_JOINTS = tuple(map(ord, ",:-.|"))  # between two masks: a list or a compound
+_FINAL = tuple(map(ord, ".!?*"))  # punctuation that ends what is said
 
 
 class Skeleton(NamedTuple):
@@ -35,74 +44,135 @@ def skeleton(signature: str) -> Skeleton:
     >>> skeleton("Failed login for a@b.c from [0.0.0.0]:0, 0, 0.").tokens
     ('Failed', 'login', 'for', '<*>', 'from', '[', '<*>', ']', ':', '<*>', '.')
     """
-    if not signature.isascii():  # half a surrogate pair can be neither hashed nor stored
-        signature = signature.encode("utf-8", "replace").decode()
-    tokens: list[str] = []
-    gaps: list[bool] = []
-    for piece in _first_pieces(shaped(bare(signature))):
-        gap, token, tail = _read(piece)
-        if token in DELIMITERS:
-            _delimiter(tokens, gaps, token, gap)
-        elif token != MASK or _stands_alone(tokens, gaps):
-            tokens.append(token)
-            gaps.append(gap)
-        if tail:
-            tokens.append(tail)
-            gaps.append(False)
-        if len(tokens) >= TOKENS:
-            break
-    return Skeleton(tuple(tokens[:TOKENS]) or ("",), tuple(gaps[:TOKENS]) or (False,))
+    given = points(dateless(bare(signature)))
+    room = 2 * len(given) + PADDING
+    text, kinds = np.zeros(room, np.uint32), np.zeros(room, np.uint16)
+    rows = np.empty((ROOM, 4), np.int64)
+    end, count, _ = _kernel()(given, CLASSES, text, kinds, rows)
+    if not count:
+        return Skeleton(("",), (False,))
+    shown = text_of(text[:end])
+    first, last, gap, masked = rows[:count].T.tolist()
+    tokens = [shown[a:b] for a, b in zip(first, last, strict=True)]
+    for place in np.flatnonzero(masked).tolist():
+        tokens[place] = MASK
+    return Skeleton(tuple(tokens), tuple(map(bool, gap)))
 
 
-def _first_pieces(text: str) -> list[str]:
-    """At most PIECES; of a long text mostly without reading all of it."""
-    pieces = _pieces(text[:BEGINNING])
-    if len(text) > BEGINNING and len(pieces) <= PIECES:  # the last may be a part of one
-        pieces = _pieces(text)
-    return pieces[:PIECES]
+@lean
+def _push(rows: Any, count: Any, first: Any, end: Any, gap: Any, masked: Any) -> Any:
+    rows[count, FIRST], rows[count, END] = first, end
+    rows[count, GAP], rows[count, MASKED] = gap, masked
+    return count + 1
 
 
-@lru_cache(maxsize=16_384)
-def _read(piece: str) -> tuple[bool, str, str]:
-    """Whether blanks came before; the delimiter, word or MASK; final punctuation apart from it."""
-    text = piece.strip()
-    gap = len(text) < len(piece)
-    if text.isalpha():  # most are
-        return gap, MASK if is_name(text) else text, ""
-    word = text.rstrip(".!?*") or text
-    token = MASK if "0" in word or is_name(word) else word
-    return gap, token, text[len(word) :]
+@lean
+def _character(text: Any, rows: Any, at: Any) -> Any:
+    """The one character of a token; 0 for a mask, and for more than one."""
+    if rows[at, MASKED] or rows[at, END] - rows[at, FIRST] != 1:
+        return 0
+    return np.int64(text[rows[at, FIRST]])
 
 
-def _stands_alone(tokens: list[str], gaps: list[bool]) -> bool:
-    """Whether a mask that comes next is no part of a run; where it is, its joint goes."""
-    if tokens and tokens[-1] == MASK:
-        return False
-    if len(tokens) > 1 and tokens[-2] == MASK and tokens[-1] in JOINTS:
-        del tokens[-1], gaps[-1]
-        return False
-    return True
+@lean
+def _closes(opening: Any, closing: Any) -> Any:
+    for i in range(len(_OPENS)):
+        if opening == _OPENS[i]:
+            return closing == _CLOSES[i]
+    return False
 
 
-def _delimiter(tokens: list[str], gaps: list[bool], token: str, gap: bool) -> None:  # noqa: FBT001 - positions alone, this runs for each
-    if tokens and CLOSING.get(tokens[-1]) == token and _stands_alone(tokens, gaps):
-        tokens.append(MASK)  # an empty pair holds an empty value
-        gaps.append(False)
-    tokens.append(token)
-    gaps.append(gap)
-    if token not in BRACKETS or len(tokens) < 4:  # noqa: PLR2004 - mask, bracket, mask, bracket
-        return
-    if tokens[-2] == MASK == tokens[-4] and CLOSING.get(tokens[-3]) == token:
-        del tokens[-3:], gaps[-3:]  # a bracketed mask after a mask restates it
-    elif token == "]":  # noqa: S105 - a bracket
-        _enumeration(tokens, gaps)
+@lean
+def _mask(text: Any, rows: Any, count: Any, first: Any, gap: Any) -> Any:
+    """Add a mask, unless it is a part of a run; then its joint goes. How many tokens there are."""
+    if count and rows[count - 1, MASKED]:
+        return count
+    if count > 1 and rows[count - 2, MASKED] and _character(text, rows, count - 1) in _JOINTS:
+        return count - 1
+    return _push(rows, count, first, first, gap, 1)
 
 
-def _enumeration(tokens: list[str], gaps: list[bool]) -> None:
-    """[a, b, c]: a list of one-word items is one value."""
-    first = last = len(tokens) - 2
-    while first > 1 and tokens[first - 1] == "," and is_value(tokens[first]):
+@lean
+def _is_value(text: Any, kinds: Any, row: Any) -> Any:
+    """Whether a token can stand for a value: a mask, or a word that names no state."""
+    known = facts(text, kinds, row[FIRST], row[END])
+    return row[MASKED] or (known & WORD and not known & STATE)
+
+
+@lean
+def _enumeration(text: Any, kinds: Any, rows: Any, count: Any) -> Any:
+    """[a, b, c]: a list of one-word items is one value. How many tokens there are."""
+    first = last = count - 2
+    while (
+        first > 1
+        and _character(text, rows, first - 1) == _COMMA
+        and _is_value(text, kinds, rows[first])
+    ):
         first -= 2
-    if 0 < first < last and tokens[first - 1] == "[" and is_value(tokens[first]):
-        tokens[first:-1] = [MASK]
-        gaps[first:-1] = [False]
+    if not 0 < first < last or _character(text, rows, first - 1) != _LIST:
+        return count
+    if not _is_value(text, kinds, rows[first]):
+        return count
+    bracket, gap = rows[count - 1, FIRST], rows[count - 1, GAP]
+    count = _push(rows, first, bracket, bracket, 0, 1)
+    return _push(rows, count, bracket, bracket + 1, gap, 0)
+
+
+@lean
+def _delimiter(text: Any, kinds: Any, rows: Any, count: Any, first: Any, gap: Any) -> Any:
+    """Add a delimiter, and see what it closes. How many tokens there are."""
+    point = np.int64(text[first])
+    if count and _closes(_character(text, rows, count - 1), point):
+        count = _push(rows, count, first, first, 0, 1)  # an empty pair holds an empty value
+    count = _push(rows, count, first, first + 1, gap, 0)
+    if point not in _BRACKETS or count < 4:  # noqa: PLR2004 - mask, bracket, mask, bracket
+        return count
+    around = rows[count - 2, MASKED] and rows[count - 4, MASKED]
+    if around and _closes(_character(text, rows, count - 3), point):
+        return count - 3  # a bracketed mask after a mask restates it
+    return _enumeration(text, kinds, rows, count) if point == _END_OF_LIST else count
+
+
+@lean
+def _word(text: Any, kinds: Any, rows: Any, count: Any, first: Any, end: Any, gap: Any) -> Any:
+    """Add a piece that is no delimiter, and what ends it apart. How many tokens there are."""
+    last = end
+    while last > first and text[last - 1] in _FINAL:
+        last -= 1
+    last = end if last == first else last
+    value = is_name(text, kinds, first, last)
+    for i in range(first, last):
+        value = value or text[i] == _ZERO
+    if value:
+        count = _mask(text, rows, count, first, gap)
+    else:
+        count = _push(rows, count, first, last, gap, 0)
+    return count if last == end else _push(rows, count, last, end, 0, 0)
+
+
+@cache
+def _kernel() -> Any:
+    """Build the kernel, loading its machine code if that is there; seconds if it is not."""
+    sources = SOURCES
+
+    def read(given: Any, classes: Any, text: Any, kinds: Any, rows: Any) -> Any:
+        """Where the text ends, and how many tokens it has."""
+        end = plain(given, classes, text, kinds)
+        count = pieces = 0
+        i = 1
+        while i < end and count < TOKENS and pieces < PIECES:
+            if kinds[i] & SPACE:
+                i += 1
+                continue
+            gap, first = kinds[i - 1] & SPACE != 0, i
+            i += 1
+            if kinds[first] & DELIMITER:
+                count = _delimiter(text, kinds, rows, count, first, gap)
+            else:
+                while i < end and not kinds[i] & (SPACE | DELIMITER):
+                    i += 1
+                count = _word(text, kinds, rows, count, first, i, gap)
+            pieces += 1
+        return end, min(count, TOKENS), sources  # its key in the cache: see jit.py
+
+    return kept(read)

@@ -13,10 +13,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from agents.logs.align import warm_up
 from agents.logs.entries import LEVELS, FrameJoiner
 from agents.logs.lives import BUCKET_S, RECENT, Said
-from agents.logs.miner import Miner
+from agents.logs.miner import Miner, warm_up
 from agents.logs.multiline import GAP_MS
 from agents.logs.rates import BUCKET_MS, Tally
 from agents.logs.services import Note

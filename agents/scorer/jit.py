@@ -14,12 +14,27 @@ from numba import njit
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-SOURCES = zlib.crc32(b"".join(f.read_bytes() for f in sorted(Path(__file__).parent.glob("*.py"))))
+
+def stamp(folder: Path) -> int:
+    """A number that changes with any source of a folder, and with this one."""
+    sources = [Path(__file__), *sorted(folder.glob("*.py"))]
+    return zlib.crc32(b"".join(file.read_bytes() for file in sources))
+
+
+SOURCES = stamp(Path(__file__).parent)
 
 
 def compiled(function: Function) -> Function:
     """Compile as a part of a kernel; division by zero gives inf or NaN, as in numpy."""
     return cast("Function", njit(function, error_model="numpy"))
+
+
+def lean(function: Function) -> Function:
+    """The same for a part that allocates nothing and is called for each character, or the like.
+
+    References to arrays are not counted: in each call that would cost more than the part does.
+    """
+    return cast("Function", njit(function, error_model="numpy", _nrt=False))
 
 
 def kept(function: Function) -> Function:

@@ -182,7 +182,8 @@ def test_memory_is_bounded_whatever_comes() -> None:
         assert len(miner) <= limits.templates
         assert len(miner._merged) <= limits.merged
         assert len(miner._young) <= limits.signatures >= len(miner._old)
-        assert sum(map(len, miner._young)) <= limits.characters
+        kept = [len(token) for seen in miner._young.values() for token in seen.skeleton.tokens]
+        assert sum(kept) <= limits.characters
     assert len(miner.dump()) < 200_000
 
 
