@@ -12,7 +12,17 @@ from pathlib import Path
 import numpy as np
 
 from schemas.errors import Rejected
-from streams.backtest.table import Chunk, Columns, Floats, Table, columns, flags, number, seconds
+from streams.backtest.table import (
+    Chunk,
+    Columns,
+    Floats,
+    Table,
+    aside,
+    columns,
+    flags,
+    number,
+    seconds,
+)
 from streams.backtest.table import unit as unit_of
 from streams.history import UNREADABLE, text
 
@@ -35,6 +45,7 @@ def read_csv(path: Path, name: str, zone: tzinfo) -> Iterator[Table]:
         if not kept:
             raise Rejected(f"{name} line 1: no column holds numbers, has {', '.join(header)[:200]}")
         notes = tuple(f"column {header[i]!r} is text and was left aside" for i in text_only)
+        notes += aside(header, found)
         names = tuple(header[i].strip() or f"column {i + 1}" for i in kept) if found.wide else ()
         all_rows = chain(first, rows)
         yield Table(names, reading.chunks(all_rows, found._replace(values=kept)), notes)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from schemas.errors import Rejected
 from streams.backtest import from_csv as backtest_csv
-from streams.backtest.table import Chunk, Floats, Table, columns, flags, unit
+from streams.backtest.table import Chunk, Floats, Table, aside, columns, flags, unit
 
 SUFFIX = ".parquet"
 PER_SECOND = {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}
@@ -33,8 +33,9 @@ def read_parquet(path: Path, name: str, zone: tzinfo) -> Iterator[Table]:
             read = {label, *(schema.names[i] for i in (found.time, *kept))} - {None}
             if twice := sorted(each for each in read if schema.names.count(each) > 1):
                 raise Rejected(f"{name} row 1: there are two columns {twice[0]!r}: rename one")
-            aside = [schema.names[i] for i in found.values if i not in kept]
-            notes = tuple(f"column {each!r} is no number and was left aside" for each in aside)
+            left = [schema.names[i] for i in found.values if i not in kept]
+            notes = tuple(f"column {each!r} is no number and was left aside" for each in left)
+            notes += aside(schema.names, found)
             names = tuple(schema.names[i] for i in kept) if found.wide else ()
             wanted = (schema.names[found.time], [schema.names[i] for i in kept], label)
             yield Table(names, _chunks(file, name, wanted, zone), notes)

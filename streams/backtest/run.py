@@ -29,7 +29,7 @@ from streams.backtest.from_parquet import SUFFIX as PARQUET
 from streams.backtest.from_parquet import read_parquet
 from streams.backtest.from_prometheus import SUFFIXES as JSON
 from streams.backtest.from_prometheus import is_answer, read_prometheus, whole_name
-from streams.backtest.labels import bare, is_windows, read_labels
+from streams.backtest.labels import SHOWN, bare, is_windows, read_labels
 from streams.backtest.numenta import numenta
 from streams.backtest.page import write_page
 from streams.backtest.quality import quality
@@ -100,6 +100,7 @@ class _Run:
                 self._faults.append(str(error))
             progress(source.name, done, len(found) + len(logs))
         self._album.finish(progress)
+        self._say_of_order()
         self._say_of_labels()
         summary = self._summary(mined)
         if not (self._series and self._album.traced):
@@ -107,6 +108,16 @@ class _Run:
         path = self._target / PAGE
         write_page(path, self._given[0].name or str(self._given[0]), summary)
         return summary._replace(page=str(self._given[1] / PAGE))
+
+    def _say_of_order(self) -> None:
+        """Several series in one are scored without an error, and all wrong."""
+        names = [each.name for each in self._series if each.backward]
+        if names:
+            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+            self._notes.append(
+                f"times repeat or run backward in {', '.join(names[:SHOWN])}{more}: each must be"
+                " one series, oldest first (of several in a file, give each a column or a file)"
+            )
 
     def _say_of_labels(self) -> None:
         if self._labels is None:

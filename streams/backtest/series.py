@@ -19,7 +19,8 @@ from streams.backtest.quality import Quality, Tally, quality, segments, tally, w
 from streams.backtest.table import Floats
 
 MOST_MARKS = 5_000  # alarms kept a series, for the picture and the list: more is no picture
-FIRST_SCORES = 30  # samples a series shows before anything is scored
+FIRST_SCORES = 30  # samples a series shows before anything is scored,
+FIRST_ALARMS = 80  # and before anything can alarm, unless it is slower than five minutes
 
 
 class Found(NamedTuple):
@@ -68,7 +69,7 @@ class Series:
         self._judging = judged
         self._from_file = spans is not None
         self._kinds: Counter[int] = Counter()
-        self._backward = 0
+        self.backward = 0  # times that repeat one before, or are earlier
         self._ends: tuple[float, float] | None = None
         self._newest = -np.inf
         self._kept: list[tuple[Floats, Floats, npt.NDArray[np.bool_]]] = []
@@ -101,9 +102,11 @@ class Series:
         said = list(notes)
         if 0 < self.samples <= FIRST_SCORES:
             said.append(f"only {self.samples} samples: nothing is scored before {FIRST_SCORES}")
-        if self._backward:
+        elif 0 < self.samples <= FIRST_ALARMS:
+            said.append(f"only {self.samples} samples: hardly an alarm before {FIRST_ALARMS}")
+        if self.backward:
             said.append(
-                f"{self._backward} times repeat or run backward: is it one series, in order?"
+                f"{self.backward} times repeat or run backward: is it one series, in order?"
             )
         if self.alarms > len(self.marks):
             said.append(f"the first {len(self.marks)} of {self.alarms} alarms are shown")
@@ -114,7 +117,7 @@ class Series:
 
     def _order(self, at: Floats) -> None:
         before = np.maximum.accumulate(np.concatenate(([self._newest], at)))[:-1]
-        self._backward += int(np.count_nonzero(at <= before))
+        self.backward += int(np.count_nonzero(at <= before))
         self._newest = max(self._newest, float(at.max()))
         first, last = self._ends or (np.inf, -np.inf)
         self._ends = min(first, float(at.min())), max(last, float(at.max()))

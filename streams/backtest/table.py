@@ -79,6 +79,15 @@ def columns(header: Sequence[str], where: str) -> Columns:
     return Columns(time, others, label, wide=len(others) > 1)
 
 
+def aside(header: Sequence[str], found: Columns) -> tuple[str, ...]:
+    """A note on the columns beside the one named `value`; none for a table that is all series."""
+    read = {found.time, found.label, *found.values}
+    left = [name.strip() for i, name in enumerate(header) if i not in read and name.strip()]
+    if found.wide or not left:
+        return ()
+    return (f"of this file 'value' is read, not {', '.join(left)[:200]}",)
+
+
 def unit(first: float) -> float:
     """Seconds in one of a column's epoch numbers, told by how large the first is.
 

@@ -229,6 +229,38 @@ def test_what_is_no_parquet_is_named(history: Path, scored: Path) -> None:
 # ---- folders
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_several_series_in_one_are_told_with_what_may_tell_them_apart(
+    kind: str, history: Path, scored: Path
+) -> None:
+    at, value = daily(100)
+    table = {"timestamp": np.repeat(at, 2), "host": ["a", "b"] * 100, "value": np.repeat(value, 2)}
+    if kind == "csv":
+        lines = [f"{t},{h},{v}" for t, h, v in zip(*table.values(), strict=True)]
+        (history / "long.csv").write_text("\n".join((",".join(table), *lines)))
+    else:
+        pq.write_table(pa.table(table), history / "long.parquet")
+    (history / "newest.csv").write_text(text(at[::-1], value))
+    (history / "fine.csv").write_text(text(at, value))
+    summary = backtest(history, scored)
+    (note,) = summary.notes
+    assert note.startswith(f"times repeat or run backward in long.{kind}, newest.csv: each must be")
+    notes = {found.name: found.notes for found in summary.found}
+    assert notes[f"long.{kind}"][0] == "of this file 'value' is read, not host"
+    assert notes["fine.csv"] == ()
+
+
+def test_a_series_too_short_to_alarm_is_told(history: Path, scored: Path) -> None:
+    for n in (20, 60, 81):
+        (history / f"{n}.csv").write_text(text(*daily(n)))
+    said = {found.samples: found.notes for found in backtest(history, scored).found}
+    assert said == {
+        20: ("only 20 samples: nothing is scored before 30",),
+        60: ("only 60 samples: hardly an alarm before 80",),
+        81: (),
+    }
+
+
 def test_other_files_are_left_alone(history: Path, scored: Path) -> None:
     (history / "a.csv").write_text("timestamp,value\n0,1\n")
     (history / "windows.json").write_text("{}")
