@@ -53,7 +53,7 @@ class SurpriseScorer(base.AnomalyDetector):  # type: ignore[misc] # river is not
     """Surprise and gated records of one series; 1 or more is an alarm.
 
     The score of a sample is 0 or more: by how much it exceeds what this series' own past makes
-    alarming. It is deterministic and has nothing to tune; state is 3.2 KiB for ever.
+    alarming. It is deterministic and has nothing to tune; state is 2.1 KiB for ever.
 
     Parameters
     ----------
