@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from schemas.avro import encode
-from schemas.errors import Rejected
+from schemas.errors import Rejected, SentinelError
 from schemas.event import Event
 from schemas.frames import Samples, read_coded_lines, read_samples, service_of, write_samples
 from schemas.topics import LOGLINES, SAMPLES
@@ -150,6 +150,7 @@ class ColumnShell:
         self._kept: Any = table(self.member.app, "heard") if hears else None
         self._waiting: dict[int, deque[Any]] = {}  # frames not yet acknowledged, by partition
         self._saver: asyncio.Task[None] | None = None
+        self._stopping = False
         told = metrics.registry
         self._signal = (
             SeriesSignal(stage.name, consumer, told) if isinstance(consumer, Limited) else None
@@ -165,6 +166,7 @@ class ColumnShell:
 
     async def stop(self) -> None:
         """Save what has changed, acknowledge it and leave the group."""
+        self._stopping = True
         if self._saver is not None:
             self._saver.cancel()
         await self.member.stop()
@@ -282,6 +284,10 @@ class ColumnShell:
                         self._models.look()
             except LostError:
                 continue  # a rebalance is under way
+            except asyncio.CancelledError as error:
+                if not self._stopping:  # a write that was given up, not we
+                    self.member.fail(SentinelError(f"{self.stage.name}: not saved: {error!r}"))
+                raise
             except Exception as error:  # noqa: BLE001 - a saver that breaks must not be lost silently
                 self.member.fail(error)
 
@@ -312,4 +318,5 @@ class ColumnShell:
         await keep(self.member.app, self._table, partition, {key: raw})
         self._table.data.data[key] = raw
         block.saved, block.changed = block.included, False
+        self.member.worked()
         self._acknowledge(partition)

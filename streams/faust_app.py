@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import faust
+from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 from faust.stores import STORES, memory
 from faust.transport.drivers import aiokafka as driver
@@ -22,12 +23,13 @@ from faust.types import TP
 from yarl import URL
 
 from schemas.avro import HEADER, decode
-from schemas.errors import Rejected
+from schemas.errors import Rejected, Unavailable
 from schemas.event import Event
 from schemas.topics import BY_EVENT, PARTITIONS, Topic
 from streams.connection import KafkaSettings
 from streams.scratch import Scratch
 from streams.stage_metrics import Reached
+from streams.standstill import Mark
 
 MAX_REQUEST = 16 * 1024 * 1024  # bytes; state blocks are the largest messages
 LARGE_BUFFER = 16  # values of a changelog held in memory while it is read: Faust's 1000 were 1 GB
@@ -75,6 +77,49 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust is u
 
         coordinator._do_heartbeat = noted  # noqa: SLF001 - see above
 
+    async def getmany(self, active_partitions: Any, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
+        """Records of these partitions, none of them when the flow was stopped meanwhile.
+
+        Faust hands down its own set, which a rebalance empties while a fetch waits, and of an
+        empty set aiokafka gives every partition's records. Faust drops what it did not ask for,
+        and reads on behind it: the rest of a changelog never comes, its recovery never ends.
+        """
+        stops = self.consumer.stops
+        places = frozenset(active_partitions)
+        records = await self.call_thread(self._fetch, places, timeout, stops)
+        return records if self.consumer.stops == stops else {}
+
+    async def _fetch(self, places: frozenset[Any], patience: float, stops: int) -> Any:
+        """In the reader's thread; what came too late is put back at once."""
+        consumer = self._ensure_consumer()
+        if self.consumer.stops != stops:
+            return {}
+        records = await self._fetch_records(
+            consumer, places, timeout=patience, max_records=consumer._max_poll_records  # noqa: SLF001 - as Faust asks
+        )  # fmt: skip
+        if self.consumer.stops == stops:
+            return records
+        for place, taken in records.items():
+            consumer.seek(place, taken[0].offset)
+        return {}
+
+    async def standing(self) -> dict[tuple[str, int], Mark]:
+        """How far each of our partitions has come. Runs in the reader's thread."""
+        consumer = self._ensure_consumer()
+        assignment = consumer._subscription.subscription.assignment  # noqa: SLF001 - `position` waits for one
+        changelogs, given = self.app.tables.changelog_topics, self.consumer.given
+        places = [place for place in assignment.tps if place.topic not in changelogs]
+        ends = await consumer.end_offsets(places)
+        committed = await consumer._coordinator.fetch_committed_offsets(places)  # noqa: SLF001 - `committed` is of one partition
+        found = {}
+        for place in places:
+            state = assignment.state_value(place)
+            done = committed[place].offset if place in committed else 0
+            at = state.position if state.has_valid_position else done
+            last = given.get((place.topic, place.partition), -1)
+            found[place.topic, place.partition] = Mark(last, at, ends[place], done)
+        return found
+
     async def on_partitions_assigned(self, assigned: Any, generation_id: int = 0) -> None:
         self.heard = time.monotonic()
         await super().on_partitions_assigned(assigned, generation_id)
@@ -97,16 +142,45 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust is u
 
 
 class _Consumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped
+    stops: int = 0  # how often the flow was stopped: each time, all is read from where it belongs
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.given: dict[tuple[str, int], int] = {}  # the last record of each since then
+        super().__init__(*args, **kwargs)
+
     def _new_consumer_thread(self) -> _Thread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
+
+    def stop_flow(self) -> None:
+        """And forget what was given: a seek follows."""
+        self.stops += 1
+        self.given = {}
+        super().stop_flow()
+
+    def _to_message(self, tp: Any, record: Any) -> Any:
+        self.given[record.topic, record.partition] = record.offset
+        return super()._to_message(tp, record)
+
+    async def on_partitions_assigned(self, assigned: Any, generation_id: int = 0) -> None:
+        """Nothing is read before the recovery of these partitions has said from where.
+
+        Faust has all of them read for a moment; and a recovery that ends while its partitions
+        go starts the flow, which nobody stops again.
+        """
+        self.stop_flow()
+        self._paused_partitions.update(assigned)
+        await super().on_partitions_assigned(assigned, generation_id)
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
         """Before Faust forgets what was acknowledged: finish what is under way, and commit it."""
         if revoked:
             self.stop_flow()
             await self.app.hand_over()
-            await self.commit()
-        await super().on_partitions_revoked(revoked)
+        try:
+            if revoked:
+                await self.commit()
+        finally:  # what could not be committed is read again by the next owner
+            await super().on_partitions_revoked(revoked)
 
     def resume_partitions(self, tps: Any) -> None:
         """Faust resumes before it seeks: nothing may be fetched until it resumes the flow.
@@ -172,7 +246,8 @@ def make_app(
         broker_heartbeat_interval=1.0,
         broker_rebalance_timeout=10.0,
         broker_commit_interval=1.0,  # what a crash repeats
-        broker_max_poll_interval=3600.0,  # a sink waits for its database without leaving the group
+        # a sink waits for its database, and a worker for partitions, without leaving the group
+        broker_max_poll_interval=30 * 86_400.0,
         stream_processing_timeout=3600.0,
         producer_linger=0,  # seconds, not milliseconds
         producer_acks=-1,
@@ -206,6 +281,53 @@ def reached(app: Any) -> dict[tuple[str, int], Reached]:
                 -1 if before is None else before, state.position, state.highwater
             )
     return found
+
+
+async def standing(app: Any, patience_s: float) -> dict[tuple[str, int], Mark]:
+    """How far Kafka says that each partition goes which we have, and how far we have come.
+
+    Past Faust's queue of calls, which may be what stands still. Raises Unavailable when Kafka
+    does not say so in time.
+    """
+    thread = app.consumer._thread  # noqa: SLF001 - our own class, behind Faust's
+    asked = asyncio.run_coroutine_threadsafe(thread.standing(), thread.thread_loop)
+    try:
+        return await asyncio.wait_for(asyncio.wrap_future(asked), patience_s)
+    except (KafkaError, TimeoutError) as error:
+        raise Unavailable(f"Kafka does not say how far its partitions go: {error!r}") from error
+
+
+def waiting(app: Any) -> bool:
+    """Whether a partition is not read on until records before have been handled."""
+    return bool(app.consumer._buffered_partitions)  # noqa: SLF001 - nothing tells of it
+
+
+def ended(app: Any) -> str:
+    """What should run for as long as the application does, and has ended; mostly nothing."""
+    consumer = app.consumer._thread._consumer  # noqa: SLF001 - neither library tells of it
+    if consumer is None or app.should_stop:
+        return ""
+    coordinator = consumer._coordinator  # noqa: SLF001 - as above
+    if (error := getattr(coordinator, "_pending_exception", None)) is not None:
+        return f"its place in the group, of {error!r}"
+    parts = {
+        "its place in the group": getattr(coordinator, "_coordination_task", None),
+        "what fetches": consumer._fetcher._fetch_task,  # noqa: SLF001 - as above
+    }
+    for name, task in parts.items():
+        if task is not None and task.done():
+            return name
+    return "what hands records on" if app._fetcher._shutdown.is_set() else ""  # noqa: SLF001 - as above
+
+
+def complete(app: Any) -> bool:
+    """Whether the recovery that says it has ended is that of the partitions we have now.
+
+    One may end while its partitions go, and before that of the next has begun.
+    """
+    recovery = app.tables.recovery
+    current: bool = recovery._generation_id == app.consumer_generation_id  # noqa: SLF001 - the signal carries nothing
+    return current and not recovery.signal_recovery_start.is_set()
 
 
 def remaining(app: Any) -> int:

@@ -5,8 +5,8 @@ or given up if it cannot end soon; what was taken from the queue and not begun i
 next owner. A worker that was frozen for so long that the group has given its partitions away
 must not write on waking: it asks first.
 
-Faust may crash inside, or wait for a changelog's end that never comes. That stops the worker,
-so that whoever supervises it starts it again.
+Faust may crash inside, wait for a changelog's end that never comes, or read no more in a group
+at peace. That stops the worker, so that whoever supervises it starts it again.
 """
 
 import asyncio
@@ -14,19 +14,34 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 from schemas.errors import SentinelError, Unavailable
 from schemas.topics import Topic
 from streams.connection import KafkaSettings
-from streams.faust_app import SESSION_S, batches, heard, make_app, reached, read, remaining
+from streams.faust_app import (
+    SESSION_S,
+    batches,
+    complete,
+    ended,
+    heard,
+    make_app,
+    reached,
+    read,
+    remaining,
+    standing,
+    waiting,
+)
 from streams.stage_metrics import StageMetrics
+from streams.standstill import Mark, Place, Standstill, Unmoved
 
 log = logging.getLogger(__name__)
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 10.0
 HAND_OVER_S = 4.0  # of the 10 s that the group waits for us at a rebalance
 STUCK_S = 60.0  # a rebalance takes seconds, and a large changelog moves while it is read
 LOOK_S = 1.0
+ASKED = 4  # times in which Kafka is asked how far its partitions go before that is a standstill
 
 R = TypeVar("R")
 
@@ -79,6 +94,9 @@ class Member:
         self._gone: int | None = None  # the one that was handed over last
         self._leaving = asyncio.Event()
         self._away = False
+        self._done = 0  # batches handled, and whatever else the work says it has done
+        self._asked_at = 0  # what it was when Kafka was asked last
+        self._queue: Any = None  # what was read and waits for us
         self._handling: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
         self.app.agent(read(self.app, kafka, sources), name=name)(self._agent)
@@ -95,6 +113,10 @@ class Member:
             self._watch.cancel()
         await self._hand_over()
         await self.app.stop()
+
+    def worked(self) -> None:
+        """Say that something was done beside the batches that lets acknowledgements come."""
+        self._done += 1
 
     def fail(self, error: BaseException) -> None:
         """Stop the worker for this reason; the first one counts."""
@@ -138,6 +160,7 @@ class Member:
         raise LostError
 
     async def _agent(self, stream: Any) -> None:
+        self._queue = stream.channel.queue
         try:
             async for events in batches(stream, self._batch):
                 async with self.lock:
@@ -161,9 +184,12 @@ class Member:
             task.cancel()
         try:
             task.result()
-        except (LostError, asyncio.CancelledError):
+        except (LostError, asyncio.CancelledError) as error:
             self._generation = None  # what is in memory is ahead of what was sent
+            if not self._leaving.is_set():  # nobody takes our partitions, and nobody reads it again
+                self.fail(SentinelError(f"{self.name}: a batch was given up: {error!r}"))
         else:
+            self._done += 1
             self.signal.handled(messages, time.monotonic() - began)
 
     # ---- rebalances
@@ -183,6 +209,8 @@ class Member:
                 await self._work.revoked(finished=self._generation is not None)
             except LostError:
                 log.warning("%s: the partitions went before all was saved", self.name)
+            except Exception as error:  # noqa: BLE001 - Faust would go on with half a rebalance
+                self.fail(error)
             finally:
                 self._generation = None
 
@@ -190,7 +218,7 @@ class Member:
         """The partitions are known and the tables complete; nothing is read before this ends."""
         async with self.lock:
             generation = self.app.consumer_generation_id
-            if self.failed.done() or generation == self._gone:
+            if self.failed.done() or generation == self._gone or not complete(self.app):
                 return
             try:
                 await self._work.assigned(self._partitions())
@@ -216,32 +244,73 @@ class Member:
     # ---- what Faust does not tell
 
     async def _look(self) -> None:
-        """Fail when Faust has crashed, or a rebalance or a changelog's reading stands still."""
-        seen, since = None, time.monotonic()
-        while not self.failed.done():
-            await asyncio.sleep(LOOK_S)
-            if self.app.crashed:
-                reason = self.app.crash_reason
-                said = str(reason).partition("\n")[0] or "no reason given"
-                self.fail(SentinelError(f"{self.name}: {type(reason).__name__}: {said}"))
-                return
-            now = time.monotonic()
-            self._listen(now)
-            ours = {p: to for p, to in reached(self.app).items() if p[0] in self._sources}
-            self.signal.look(ours)
-            progress = (
-                (self.app.consumer_generation_id, remaining(self.app))
-                if self.app.rebalancing else None
-            )  # fmt: skip
-            if progress is None or progress != seen:
-                seen, since = progress, now
-            elif now - since > self.stuck_s:
-                self.fail(
-                    SentinelError(
-                        f"{self.name}: a rebalance has stood still for {now - since:.0f} s with"
-                        f" {progress[1]} changelog records to read: starting over"
-                    )
-                )
+        """Fail when Faust has crashed, or stands still in whatever it does."""
+        now = time.monotonic()
+        rebalance, standstill, due = Unmoved(now), Standstill(), now
+        began = self._generation
+        try:
+            while not self.failed.done():
+                await asyncio.sleep(LOOK_S)
+                now = time.monotonic()
+                self._listen(now)
+                ours = {p: to for p, to in reached(self.app).items() if p[0] in self._sources}
+                self.signal.look(ours)
+                reason = self._broken() or self._stuck(rebalance, now)
+                if self._generation is None or self._generation != began:
+                    standstill.forget()
+                    began, due = self._generation, now + self.stuck_s / ASKED
+                elif now >= due and not reason:
+                    reason = await self._idle(standstill)
+                    due = time.monotonic() + self.stuck_s / ASKED
+                if reason:
+                    self.fail(SentinelError(f"{self.name}: {reason}: starting over"))
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - without this look a standstill is silent
+            self.fail(error)
+
+    def _broken(self) -> str:
+        """What has ended that the application cannot do without."""
+        if self.app.crashed:
+            reason = self.app.crash_reason
+            said = str(reason).partition("\n")[0] or "no reason given"
+            return f"{type(reason).__name__}: {said}"
+        part = ended(self.app)
+        return f"{part} has ended" if part else ""
+
+    def _stuck(self, rebalance: Unmoved, now: float) -> str:
+        """A rebalance or a changelog's reading that stands still.
+
+        Faust may take a rebalance for ended that is not, so we go by what we were told.
+        """
+        generation, left = self.app.consumer_generation_id, remaining(self.app)
+        under_way = self.app.rebalancing or (self._generation is None and generation > 0)
+        still = rebalance.look(now, (generation, left) if under_way else None)
+        if still <= self.stuck_s:
+            return ""
+        return (
+            f"a rebalance has stood still for {still:.0f} s with {left} changelog records to read"
+        )
+
+    async def _idle(self, standstill: Standstill) -> str:
+        """A partition of ours that has records and is not read, in a group at peace."""
+        began, done = self._generation, self._asked_at
+        self._asked_at, worked = self._done, self._done != done
+        marks: dict[Place, Mark] = {}
+        if not self._busy(worked=worked):
+            with suppress(Unavailable):  # those who need Kafka tell of it, and wait
+                marks = await standing(self.app, self.stuck_s / ASKED)
+        if not marks or self._generation != began:
+            standstill.forget()
+            return ""
+        ours = {place: mark for place, mark in marks.items() if place[0] in self._sources}
+        return standstill.look(time.monotonic(), ours, worked=worked, patience_s=self.stuck_s) or ""
+
+    def _busy(self, *, worked: bool) -> bool:
+        """Whether reading waits for work: for a batch's end, or for room in the queue."""
+        if not worked:
+            return self.lock.locked()  # a database is away, or a decision takes its time
+        return waiting(self.app) or not self._queue.empty()
 
     def _listen(self, now: float) -> None:
         """Say that Kafka is silent, once, and that it is back."""

@@ -193,12 +193,20 @@ def committed(kafka: KafkaSettings) -> list[int]:
     return [max(found.get(partition, 0), 0) for partition in range(PARTITIONS)]
 
 
-def caught_up(kafka: KafkaSettings) -> Callable[[], bool]:
-    """Whether all that is there now is learned, saved and acknowledged, as a question."""
+def caught_up(kafka: KafkaSettings, *lives: Life) -> Callable[[], bool]:
+    """Whether all that is there now is learned, saved and acknowledged, as a question.
+
+    Asked while these live: one that has ended by itself will not do it.
+    """
     last = [0] * PARTITIONS
     for message in records(kafka, SAMPLES):
         last[message.partition()] = message.offset() + 1
-    return lambda: all(at >= end for at, end in zip(committed(kafka), last, strict=True))
+
+    def asked() -> bool:
+        assert all(life.running for life in lives), [life.told() for life in lives]
+        return all(at >= end for at, end in zip(committed(kafka), last, strict=True))
+
+    return asked
 
 
 def tick(witness: Witness) -> int:

@@ -76,7 +76,7 @@ def test_killed_three_times_it_says_what_an_undisturbed_worker_says(
             life.dies()
     assert tick(witness) < frames * 0.95  # there was something left to do
     with Life(kafka, tmp_path) as life:
-        until(caught_up(kafka), LONG_S)
+        until(caught_up(kafka, life), LONG_S)
         life.ends()
     assert require_undisturbed(kafka).frames == course.written
 
@@ -97,7 +97,7 @@ def test_a_frozen_worker_that_wakes_up_leaves_no_trace(
             until(partial(reached, witness, 1.5 * frames), LONG_S)
             first.send(signal.SIGCONT)
             course.put(frames)
-            until(caught_up(kafka), LONG_S)
+            until(caught_up(kafka, second), LONG_S)
             second.ends()
         if first.running:  # it may have ended instead, to be started again
             first.ends()
@@ -138,7 +138,7 @@ def test_in_a_storm_of_rebalances_nothing_is_lost_or_said_twice(
                 lives[-1].joins()
         ending.set()
         feeding.join()
-        until(caught_up(kafka), LONG_S)
+        until(caught_up(kafka, *lives), LONG_S)
         for life in (*left, *lives):
             life.ends()
     print(f"changes {changes}, workers {len(left) + len(lives)}")  # noqa: T201 - a figure that is promised
@@ -170,7 +170,7 @@ def test_of_aborted_transactions_nothing_is_learned(
             producer.commit_transaction(60)
         aborted, written = aborted + abort, written + (not abort)
     with Life(kafka, tmp_path) as life:
-        until(caught_up(kafka), LONG_S)
+        until(caught_up(kafka, life), LONG_S)
         life.ends()
     print(f"transactions {transactions}, aborted {aborted}")  # noqa: T201 - a figure that is promised
     whole = require_undisturbed(kafka)
@@ -238,7 +238,7 @@ def test_poison_among_the_frames_costs_nothing_but_letters(
         assert producer.flush(60) == 0
     course.put(frames - bad * (frames // bad))
     with Life(kafka, tmp_path) as life:
-        until(caught_up(kafka), LONG_S)
+        until(caught_up(kafka, life), LONG_S)
         life.ends()
     whole = require_undisturbed(kafka)
     assert (whole.frames, len(whole.refused)) == (course.written, bad)
