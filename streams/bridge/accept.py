@@ -170,7 +170,7 @@ def _headers(content: Content, origin: Origin) -> dict[str, str]:
 def _counted(parsed: Parsed) -> Result:
     refused = sum(reject.elements for reject in parsed.rejects)
     samples, lines = len(parsed.samples.code), len(parsed.lines.service)
-    return Result(samples, lines, parsed.skips, refused, parsed.faults)
+    return Result(samples, lines, parsed.skips, refused, parsed.faults, parsed.native)
 
 
 def _empty(rejects: list[Reject]) -> bool:

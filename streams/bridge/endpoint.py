@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from schemas.topics import Topic
 from streams.bridge.refusal import RefusedRequest
-from streams.formats.columns import TOLD, Fault
+from streams.formats.columns import TOLD, Fault, Native
 
 
 class Content(NamedTuple):
@@ -27,6 +27,7 @@ class Result(NamedTuple):
     left_out: Mapping[str, int]  # taken, but in no frame: by reason
     refused: int
     faults: Sequence[Fault]  # the first of the refused
+    native: Native = Native()
 
     @property
     def accepted(self) -> int:

@@ -72,12 +72,11 @@ def _text(status: int, reason: str, headers: dict[str, str]) -> Response:
 
 
 def _written(result: Result) -> dict[str, str]:
-    """What version 2 wants to be told: a histogram is two samples to us, one thing to it."""
-    histograms = result.left_out.get("native-histogram-buckets", 0)
+    """What version 2 wants to be told: a histogram is many samples to us, one thing to it."""
     taken = sum(result.left_out.get(name, 0) for name in ("stale", "nan", "inf"))
     counts = {
-        "Samples": max(0, result.samples - 2 * histograms + taken),
-        "Histograms": histograms,
+        "Samples": result.samples + taken - result.native.elements,
+        "Histograms": result.native.histograms,
         "Exemplars": 0,
     }
     return {WRITTEN.format(kind): str(count) for kind, count in counts.items()}

@@ -32,7 +32,7 @@ def _in(file: str, function: str = "parse", **told: Any) -> "Parser":
 FORMATS: "dict[str, Parser]" = {
     "json": _in("json"),
     "remote-write": _in("remote_write"),
-    "remote-write-2": _in("remote_write", "parse_v2"),
+    "remote-write-2": _in("remote_write", version=2),
     "otlp-json": _in("otlp_json"),
     "otlp-proto": _in("otlp_proto"),
     "influx": _in("influx"),

@@ -23,6 +23,7 @@ Milliseconds = npt.NDArray[np.int64]
 NONE: Mapping[tuple[str, str], int] = MappingProxyType({})
 ELEMENT = 1 << 40  # an origin is the record's index plus this times (its element's index + 1)
 STALE = 0x7FF0000000000002  # Prometheus' NaN for "this series has ended"
+FIRST, OTHER = 1, 2  # rows of a native histogram
 TOLD = 100  # faults of a batch that are told one by one; a person reads no more
 
 
@@ -55,6 +56,10 @@ class Scanned(NamedTuple):
     at: Milliseconds
     value: npt.NDArray[np.float64]
     origin: npt.NDArray[np.int64]
+
+    def only(self, which: npt.NDArray[np.bool_]) -> "Scanned":
+        """Some of them."""
+        return Scanned(self.code[which], self.at[which], self.value[which], self.origin[which])
 
 
 class SampleColumns(NamedTuple):
@@ -94,6 +99,13 @@ class Fault(NamedTuple):
     reason: str
 
 
+class Native(NamedTuple):
+    """Native histograms, which their senders count apart from samples."""
+
+    histograms: int = 0
+    elements: int = 0  # samples, and values left out, that are theirs
+
+
 class Parsed(NamedTuple):
     """A batch, read."""
 
@@ -103,6 +115,7 @@ class Parsed(NamedTuple):
     skips: Counter[str]  # left out on purpose, by reason: stale, nan, inf, ...
     faults: Sequence[Fault] = ()  # the first of what is in `rejects`, one by one
     skipped: Mapping[tuple[str, str], int] = NONE  # of `skips`, by reason and service if known
+    native: Native = Native()
 
     @property
     def elements(self) -> int:
@@ -123,6 +136,7 @@ class Rows:
     value: list[Any] = field(default_factory=list)
     origin: list[int] = field(default_factory=list)
     increments: list[int] = field(default_factory=list)  # which rows tell only what was added
+    native: list[tuple[int, int]] = field(default_factory=list)  # histograms: their rows, from, to
     service: list[str] = field(default_factory=list)
     severity: list[str] = field(default_factory=list)
     text: list[str] = field(default_factory=list)
@@ -252,17 +266,19 @@ def settled(
     """
     limits, series = reading.limits, reading.series
     code, origin = np.array(rows.code, np.int64), np.array(rows.origin, np.int64)
-    added = _flags(rows.increments, len(code))
+    added, native = _flags(rows.increments, len(code)), _parts(rows.native, len(code))
     if scanned is not None:
         order = _in_order(scanned.origin, origin)
         code = np.concatenate([scanned.code, code])[order]
         sample_at = np.concatenate([scanned.at, sample_at])[order]
         value = np.concatenate([scanned.value, value])[order]
         added = np.concatenate([np.zeros(len(scanned.code), np.bool_), added])[order]
+        native = np.concatenate([np.zeros(len(scanned.code), np.int8), native])[order]
         origin = np.concatenate([scanned.origin, origin])[order]
     keep = timely(
         sample_at, origin, batch, rows, limits, lambda i: series.of_services(code[i : i + 1])[0]
     )
+    told = _native(rows.native, native[keep])
     keep = finite(value, keep, rows, lambda which: Counter(series.of_services(code[which])))
     if not keep.all():
         code, sample_at, value, added = code[keep], sample_at[keep], value[keep], added[keep]
@@ -277,7 +293,7 @@ def settled(
     if len(code):
         reading.series.touch(code, int(batch.now.max()))
     samples = SampleColumns(code, sample_at, value)
-    return Parsed(samples, lines, rows.rejects(), rows.skips, rows.faults, rows.skipped)
+    return Parsed(samples, lines, rows.rejects(), rows.skips, rows.faults, rows.skipped, told)
 
 
 def _in_order(one: npt.NDArray[np.int64], other: npt.NDArray[np.int64]) -> Any:
@@ -292,6 +308,24 @@ def _flags(which: list[int], size: int) -> npt.NDArray[np.bool_]:
     flags = np.zeros(size, np.bool_)
     flags[which] = True
     return flags
+
+
+def _parts(ranges: Sequence[tuple[int, int]], size: int) -> npt.NDArray[np.int8]:
+    """Of a histogram FIRST and OTHER rows, of anything else 0."""
+    parts = np.zeros(size, np.int8)
+    for first, end in ranges:
+        parts[first:end] = OTHER
+        parts[first : min(first + 1, end)] = FIRST
+    return parts
+
+
+def _native(ranges: Sequence[tuple[int, int]], timely: npt.NDArray[np.int8]) -> Native:
+    """How many there are, among what is of a time that is taken; stale ones have no rows."""
+    if not ranges:
+        return Native()
+    stale = sum(first == end for first, end in ranges)
+    histograms = int(np.count_nonzero(timely == FIRST))
+    return Native(histograms + stale, int(np.count_nonzero(timely)) + stale)
 
 
 def _kept(lines: LineColumns, which: npt.NDArray[np.bool_]) -> LineColumns:
@@ -330,4 +364,5 @@ def joined(parts: Sequence[Parsed]) -> Parsed:
     skips: Counter[str] = sum((part.skips for part in parts), Counter())
     skipped: Counter[tuple[str, str]] = sum((Counter(p.skipped) for p in parts), Counter())
     lines = LineColumns(service, line_at, severity, text, labels)
-    return Parsed(samples, lines, rejects, skips, skipped=skipped)
+    native = Native(*(sum(part.native[i] for part in parts) for i in range(2)))
+    return Parsed(samples, lines, rejects, skips, skipped=skipped, native=native)

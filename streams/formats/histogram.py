@@ -33,6 +33,27 @@ class Buckets(NamedTuple):
     counts: Sequence[float]
 
 
+class Side(NamedTuple):
+    """Exponential buckets above zero, or below it: the others of them are empty."""
+
+    numbers: Sequence[int]  # ascending
+    counts: Sequence[float]
+
+    def width(self, halvings: int) -> int:
+        """How many buckets there are from the first to the last, merged in pairs so often."""
+        if not self.numbers:
+            return 0
+        return (self.numbers[-1] >> halvings) - (self.numbers[0] >> halvings) + 1
+
+    def merged(self, halvings: int) -> "Side":
+        """The same counts in larger buckets, from the first to the last one."""
+        counts = [0.0] * self.width(halvings)
+        first = self.numbers[0] >> halvings if counts else 0
+        for number, count in zip(self.numbers, self.counts, strict=True):
+            counts[(number >> halvings) - first] += count
+        return Side(range(first, first + len(counts)), counts)
+
+
 class Told(NamedTuple):
     """One data point of a histogram."""
 
@@ -44,6 +65,7 @@ class Told(NamedTuple):
     delta: bool
     low: float = -math.inf  # the smallest and largest observed, where the producer knows
     high: float = math.inf
+    reset: bool = False  # the counts began again since it last spoke, as the producer knows
 
 
 def classic(bounds: Sequence[float], counts: Sequence[float]) -> Buckets:
@@ -63,50 +85,41 @@ def classic(bounds: Sequence[float], counts: Sequence[float]) -> Buckets:
 
 
 def exponential(
-    scale: int,
-    zeros: float,
-    threshold: float,
-    positive: tuple[int, Sequence[float]],
-    negative: tuple[int, Sequence[float]],
+    scale: int, zeros: float, threshold: float, positive: Side, negative: Side
 ) -> tuple[Buckets, Buckets]:
     """An exponential histogram's buckets, merged for series and as they are.
 
-    A side is its offset and its counts: count i is of the values from base**(offset + i) up to
-    base**(offset + i + 1), where base is 2**(2**-scale). Raises Refused.
+    Bucket i of a side is of the values from base**i up to base**(i + 1), where base is
+    2**(2**-scale). Raises Refused.
     """
     if scale not in SCALES:
         raise Refused("bad-histogram", f"scale {scale}: {SCALES[0]} to {SCALES[-1]} make sense")
-    coarse, up, down = scale, positive, negative
-    while coarse > 0 or len(up[1]) + len(down[1]) > MOST_BUCKETS:
-        coarse, up, down = coarse - 1, _halved(*up), _halved(*down)
+    if not 0 <= threshold < math.inf:
+        raise Refused("bad-histogram", f"zero is what is within {threshold:g}")
+    halvings = max(scale, 0)
+    while positive.width(halvings) + negative.width(halvings) > MOST_BUCKETS:
+        halvings += 1
+    merged = (positive.merged(halvings), negative.merged(halvings))
     return (
-        _laid_out(coarse, zeros, threshold, up, down),
+        _laid_out(scale - halvings, zeros, threshold, *merged),
         _laid_out(scale, zeros, threshold, positive, negative),
     )
 
 
-def _halved(offset: int, counts: Sequence[float]) -> tuple[int, list[float]]:
-    """The same counts at half the resolution."""
-    start = offset >> 1
-    merged = [0.0] * (((offset + len(counts) - 1) >> 1) - start + 1 if counts else 0)
-    for i, count in enumerate(counts):
-        merged[((offset + i) >> 1) - start] += count
-    return start, merged
-
-
 def _laid_out(
-    scale: int,
-    zeros: float,
-    threshold: float,
-    positive: tuple[int, Sequence[float]],
-    negative: tuple[int, Sequence[float]],
+    scale: int, zeros: float, threshold: float, positive: Side, negative: Side
 ) -> Buckets:
-    below = [
-        (-_bound(scale, negative[0] + i), count) for i, count in enumerate(negative[1])
-    ]  # the upper bound of a negative bucket is the one that is nearer to zero
-    above = [(_bound(scale, positive[0] + i + 1), count) for i, count in enumerate(positive[1])]
+    # The upper bound of a negative bucket is the one that is nearer to zero
+    counted = [(-_bound(scale, i), count) for i, count in zip(*negative, strict=True)]
+    counted += [(_bound(scale, i + 1), count) for i, count in zip(*positive, strict=True)]
+    counted += [
+        (-_bound(scale, i + 1), 0.0) for i, after in pairwise(negative.numbers) if after > i + 1
+    ]
+    counted += [
+        (_bound(scale, i), 0.0) for before, i in pairwise(positive.numbers) if i > before + 1
+    ]
     merged: dict[float, float] = {}
-    for bound, count in [*reversed(below), (threshold, zeros), *above, (math.inf, 0.0)]:
+    for bound, count in [*counted, (threshold, zeros), (math.inf, 0.0)]:
         merged[bound] = merged.get(bound, 0.0) + count
     ordered = sorted(merged)
     return Buckets(ordered, [merged[bound] for bound in ordered])
@@ -171,23 +184,29 @@ def note(record: Record, key: Hashable, metric: str, labels: Namer, told: Told) 
     code = record.sample(
         (key, "count"), f"{metric}_count", labels, told.at, told.observed, increment=told.delta
     )
-    lately = told.fine if told.delta else _since(record, code, told.fine)
-    if lately is None:
-        return
+    lately = told.fine if told.delta else _since(record, code, told)
+    if lately is not None:
+        note_quantiles(record, key, metric, labels, told, lately)
+
+
+def note_quantiles(
+    record: Record, key: Hashable, metric: str, labels: Namer, told: Told, lately: Buckets
+) -> None:
+    """Note the quantiles of what was observed."""
     for suffix, q in QUANTILES:
         value = quantile(q, lately, told.low, told.high)
         if value is not None and math.isfinite(value):
             record.sample((key, suffix), metric + suffix, labels, told.at, value)
 
 
-def _since(record: Record, code: int, buckets: Buckets) -> Buckets | None:
+def _since(record: Record, code: int, told: Told) -> Buckets | None:
     """What a cumulative histogram observed since it last spoke, None when that is not known."""
-    known = record.reading.series.buckets
-    now = dict(zip(buckets.bounds, buckets.counts, strict=True))
+    known, (bounds, counts) = record.reading.series.buckets, told.fine
+    now = {bound: count for bound, count in zip(bounds, counts, strict=True) if count}
     before = known.get(code)
     if code >= 0:
         known[code] = now
-    if before is None or any(bound not in now for bound, count in before.items() if count):
+    if before is None or told.reset or not before.keys() <= now.keys():
         return None
-    grown = [count - before.get(bound, 0.0) for bound, count in now.items()]
-    return Buckets(buckets.bounds, grown) if min(grown, default=0) >= 0 else None
+    grown = [count - before.get(bound, 0.0) for bound, count in zip(bounds, counts, strict=True)]
+    return Buckets(bounds, grown) if min(grown, default=0) >= 0 else None

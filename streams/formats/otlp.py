@@ -9,11 +9,12 @@ a series and is counted as stale.
 Source: OpenTelemetry protocol 1.x; "Prometheus and OpenMetrics Compatibility".
 """
 
+import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 from streams.formats.document import text_of
-from streams.formats.histogram import Told, classic, exponential, note
+from streams.formats.histogram import Side, Told, classic, exponential, note
 from streams.formats.limits import Refused
 from streams.formats.record import Record
 from streams.formats.severity import severity
@@ -183,18 +184,21 @@ def _classic(record: Record, name: str, labels: Attributes, point: Any, delta: b
 def _exponential(record: Record, name: str, labels: Attributes, point: Any, delta: bool) -> None:  # noqa: FBT001 - as above
     given = [side for side in (point.positive, point.negative) if side]
     too_many(sum(len(side.bucket_counts) for side in given), record.limits.elements)
-    sides = [
-        (whole(side.offset), [whole(count) for count in side.bucket_counts]) if side else (0, [])
-        for side in (point.positive, point.negative)
-    ]
     buckets, fine = exponential(
         whole(point.scale),
         whole(point.zero_count),
         number(point.zero_threshold),
-        sides[0],
-        sides[1],
+        _side(point.positive),
+        _side(point.negative),
     )
     _histogram(record, name, labels, point, buckets, fine, delta=delta)
+
+
+def _side(given: Any) -> Side:
+    if not given:
+        return Side((), ())
+    counts, first = [whole(count) for count in given.bucket_counts], whole(given.offset)
+    return Side(range(first, first + len(counts)), counts)
 
 
 def _histogram(
@@ -217,9 +221,8 @@ def _histogram(
         observed=whole(point.count),
         total=number(point.sum) if point.HasField("sum") else None,
         delta=delta,
-        **{{"min": "low", "max": "high"}[field]: value for field, value in known.items()}
-        if delta
-        else {},
+        low=known.get("min", -math.inf) if delta else -math.inf,
+        high=known.get("max", math.inf) if delta else math.inf,
     )
     note(record, (name, labels), name, _labels(labels), told)
 

@@ -1,7 +1,7 @@
 # ruff: noqa: C901, PLR0911, PLR0912, PLR0915, PLR2004 - kernels end where the plain case does, in many places
 """Export requests of OTLP log records of known origin, read by compiled code.
 
-As wire.py does with metrics: resource, scope and a record's attributes are looked up as bytes,
+As otlp_scan.py does with metrics: resource, scope and a record's attributes are looked up as bytes,
 one below the other, and what they mean is beside the last one. Only the plain case is read:
 every field known, bodies that are text, nothing said twice. One record that is not plain, or
 whose origin is new, leaves its request to the format's own reader, and what that finds is
@@ -33,8 +33,9 @@ from streams.formats.line_scan import (
     utf8,
 )
 from streams.formats.otlp import LEVELS as NUMBERED
+from streams.formats.otlp_scan import head, url
+from streams.formats.protobuf_scan import SMALLEST, inside, varint
 from streams.formats.tree import NONE, ROOT, SOURCES, Tree, child, whole
-from streams.formats.wire import SMALLEST, head, inside, url, varint
 
 ORIGINS = 50_000  # known at most; then all are forgotten
 PARTS = 3  # of a record's origin: resource, scope, attributes

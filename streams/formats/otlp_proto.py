@@ -20,8 +20,8 @@ from streams.formats.limits import Refused
 from streams.formats.line_scan import put
 from streams.formats.otlp import TIMES, Walk, texts_of
 from streams.formats.otlp_line_scan import KnownLogRecords
+from streams.formats.otlp_scan import known_points
 from streams.formats.record import Record, finished
-from streams.formats.wire import METRICS, known_series
 
 VARINT, FIXED64, DELIMITED, FIXED32 = 0, 1, 2, 5  # wire types
 FIXED = {FIXED64: 8, FIXED32: 4}
@@ -35,7 +35,7 @@ def parse(batch: Batch, reading: Reading) -> Parsed:
     """Read a batch of records."""
     limits, rows, space = reading.limits, Rows(), ("otlp", batch.service)
     plain = [raw if len(raw) <= limits.record_bytes else b"" for raw in batch.values]
-    known = known_series(reading.series, METRICS, batch.service)
+    known = known_points(reading.series, batch.service)
     scanned, read = known.read(plain, limits.elements)
     logs = reading.series.known(("otlp lines", batch.service), KnownLogRecords)
     rest = [b"" if met else raw for raw, met in zip(plain, read.tolist(), strict=True)]

@@ -45,16 +45,20 @@ class Record:
     def each(self, elements: Iterable[Any], read: Callable[["Record", Any], None]) -> None:
         """Read elements one by one; an exception in the place of one is its fault."""
         for number, element in enumerate(elements):
-            self.element = number
-            mark = self._mark()
-            try:
-                if isinstance(element, Exception):
-                    raise element
-                read(self, element)
-            except FAULTS as error:
-                self._back(mark)
-                self.rows.refuse(self.origin, *verdict(error))
+            self.attempt(number, element, read)
         self.element = -1
+
+    def attempt(self, number: int, element: Any, read: Callable[["Record", Any], None]) -> None:
+        """Read one element of several; an exception in its place is its fault."""
+        self.element = number
+        mark = self._mark()
+        try:
+            if isinstance(element, Exception):
+                raise element
+            read(self, element)
+        except FAULTS as error:
+            self._back(mark)
+            self.rows.refuse(self.origin, *verdict(error))
 
     def sample(
         self,

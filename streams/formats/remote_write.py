@@ -5,56 +5,56 @@ either parses as the other without an error, to an empty message. So a message w
 series is refused, and so is a series without a metric's name, which is what OTLP metrics
 look like when they are taken for remote write 1.0.
 
-A native histogram becomes its `_count` and `_sum`; its buckets, exemplars and metadata are
-counted and left out. Prometheus' stale marker, a NaN of its own, is counted too.
+A native histogram becomes series as OTLP's do (streams/formats/native_histogram.py); exemplars
+and metadata are counted and left out. Prometheus' stale marker, a NaN of its own, is counted too.
 
 Source: Prometheus remote write specifications 1.0 and 2.0; snappy's format description.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from itertools import count
 from typing import Any
 
 import cramjam
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from streams.formats.columns import ELEMENT, STALE, Batch, Parsed, Reading, Rows, Scanned
+from streams.formats.columns import ELEMENT, Batch, Parsed, Reading, Rows, Scanned
 from streams.formats.limits import Limits, Refused
+from streams.formats.native_histogram import note_native
 from streams.formats.proto.remote_write_v1_pb2 import Label, WriteRequest
 from streams.formats.proto.remote_write_v2_pb2 import Request
-from streams.formats.record import finished
+from streams.formats.record import Record, finished
 from streams.formats.times import epoch_ms
-from streams.formats.wire import WRITE, known_series
+from streams.formats.write_scan import Left, known_series
 
 METRIC = "__name__"
+BUCKETS = 20  # of native histograms in a request, for each sample that it may have
 
 
-def parse(batch: Batch, reading: Reading) -> Parsed:
-    """Read a batch of records of version 1."""
+def parse(batch: Batch, reading: Reading, version: int = 1) -> Parsed:
+    """Read a batch of records of a version."""
     rows, limits = Rows(), reading.limits
-    known = known_series(reading.series, WRITE, batch.service)
+    known = known_series(reading.series, version, batch.service)
     scans: list[Scanned] = []
     first = 0
     for messages in _portions(_unpacked(batch, rows, limits), limits.decoded_bytes):
-        scanned, read = known.read([message or b"" for message in messages], limits.elements)
+        scanned, left = known.read([message or b"" for message in messages], limits.elements)
+        bad = []
+        for place, rest in left.items():
+            if messages[place] is None:
+                continue
+            start = len(rows.code)
+            walk = Walk(Record(first + place, batch, reading, rows, batch.service), rest)
+            if not _read(VERSIONS[version], walk):
+                bad.append(place)
+            known.learn(rest, rows, start)
+        if bad:
+            scanned = scanned.only(~np.isin(scanned.origin % ELEMENT, bad))
         scans.append(scanned._replace(origin=scanned.origin + first))
-        for place in np.flatnonzero(~read).tolist():
-            message, start = messages[place], len(rows.code)
-            if message is not None:
-                _read(_version_1, Walk(first + place, batch, reading, rows), message)
-                known.learn(message, rows.code[start:], rows.at[start:], rows.value[start:])
         first += len(messages)
     met = Scanned(*map(np.concatenate, zip(*scans, strict=True))) if scans else None
     return finished(rows, batch, reading, epoch_ms, met)
-
-
-def parse_v2(batch: Batch, reading: Reading) -> Parsed:
-    """Read a batch of records of version 2."""
-    rows = Rows()
-    for index, message in enumerate(_unpacked(batch, rows, reading.limits)):
-        if message is not None:
-            _read(_version_2, Walk(index, batch, reading, rows), message)
-    return finished(rows, batch, reading, epoch_ms)
 
 
 def unpacked(value: bytes, limits: Limits) -> bytes:
@@ -72,9 +72,6 @@ def unpacked(value: bytes, limits: Limits) -> bytes:
         return bytes(cramjam.snappy.decompress_raw(value))
     except cramjam.DecompressionError as error:
         raise Refused("bad-snappy", str(error)) from error
-
-
-Version = Callable[["Walk", bytes], None]
 
 
 def _unpacked(batch: Batch, rows: Rows, limits: Limits) -> Iterator[bytes | None]:
@@ -104,45 +101,43 @@ def _portions(messages: Iterator[bytes | None], most: int) -> Iterator[list[byte
         yield held
 
 
-def _read(version: Version, walk: "Walk", message: bytes) -> None:
-    try:
-        version(walk, message)
-    except Refused as error:
-        walk.rows.refuse(walk.index, error.rule, str(error))
-    except DecodeError as error:
-        walk.rows.refuse(walk.index, "bad-protobuf", str(error))
-
-
 class Walk:
-    """One record on its way through."""
+    """Through what the compiled reader left of one request."""
 
-    def __init__(self, index: int, batch: Batch, reading: Reading, rows: Rows) -> None:
-        self.index, self.batch, self.reading, self.rows = index, batch, reading, rows
+    def __init__(self, record: Record, left: Left) -> None:
+        self.record, self.left = record, left
 
-    def request(self, timeseries: Sequence[Any], *, metadata: int = 0) -> None:
-        """Check the whole. Raises Refused."""
+    def each(self, timeseries: Sequence[Any], *, metadata: int = 0) -> Iterator[tuple[int, Any]]:
+        """The series and their places in the request. Raises Refused for the whole of it."""
         if not timeseries and not metadata:
             raise Refused("empty", "a request without series: empty, or not of this version")
-        limit = self.reading.limits.elements
-        if (count := sum(len(t.samples) + len(t.histograms) for t in timeseries)) > limit:
-            raise Refused("too-many-elements", f"{count} samples, {limit} allowed")
+        limit = self.record.limits.elements
+        samples = sum(len(t.samples) + len(t.histograms) for t in timeseries) + self.left.read
+        if samples > limit:
+            raise Refused("too-many-elements", f"{samples} samples, {limit} allowed")
+        buckets = sum(map(_buckets, timeseries))
+        if buckets > BUCKETS * limit:
+            raise Refused("too-many-elements", f"{buckets} buckets, {BUCKETS * limit} allowed")
         if metadata:
-            self.rows.skips["metadata"] += metadata
+            self.record.skip("metadata", metadata)
+        places = count() if self.left.elements is None else self.left.elements.tolist()
+        return zip(places, timeseries, strict=False)
 
-    def series(self, element: int, series: Any, key: Hashable, labels: Callable[[], Any]) -> None:
+    def series(self, place: int, series: Any, key: Hashable, labels: Callable[[], Any]) -> None:
         """Note the samples of one series; `labels` gives its pairs when `key` is new."""
-        rows, origin = self.rows, self.index + ELEMENT * (element + 1)
-        samples, histograms = series.samples, series.histograms
+        record, samples = self.record, series.samples
+        record.element = place
         if series.exemplars:
-            rows.skips["exemplar"] += len(series.exemplars)
-        if histograms:
-            self.histograms(origin, series, key, labels)
+            record.skip("exemplar", len(series.exemplars))
+        if series.histograms:
+            self._histograms(series.histograms, key, labels)
         elif not samples:
-            rows.skips["series-without-samples"] += 1
+            record.skip("series-without-samples")
         if not samples:
             return
+        rows, origin = record.rows, record.origin
         try:
-            code = self.code(key, labels, "")
+            code = self._code(key, labels)
         except Refused as error:
             for _ in samples:
                 rows.refuse(origin, error.rule, str(error), error.service)
@@ -153,50 +148,67 @@ class Walk:
             rows.value.append(sample.value)
             rows.origin.append(origin)
 
-    def code(self, key: Hashable, labels: Callable[[], Any], suffix: str) -> int:
+    def _code(self, key: Hashable, labels: Callable[[], Any]) -> int:
         """The series' number. Raises Refused."""
-        index, known = self.reading.series, (key, suffix, self.batch.service)
-        number = index.codes.get(known)
+        record, known = self.record, (self.record.space, key)
+        number = record.reading.series.codes.get(known)
         if number is not None:
             return number
-        pairs = list(labels())
-        named = dict(pairs)
-        if len(named) < len(pairs):
-            raise Refused("bad-label", "a label is there twice")
-        metric = named.pop(METRIC, "")
-        if not metric:
-            raise Refused("bad-metric", f"a series without {METRIC}")
-        now = int(self.batch.now[self.index])
-        return index.learn(known, metric + suffix, named, self.batch.service, now)
+        metric, named = _named(labels())
+        now = int(record.batch.now[record.index])
+        return record.reading.series.learn(known, metric, named, record.batch.service, now)
 
-    def histograms(
-        self, origin: int, series: Any, key: Hashable, labels: Callable[[], Any]
+    def _histograms(
+        self, histograms: Sequence[Any], key: Hashable, labels: Callable[[], Any]
     ) -> None:
-        """Native histograms, each as a sample of `_count` and one of `_sum`."""
-        rows = self.rows
-        try:
-            count, total = self.code(key, labels, "_count"), self.code(key, labels, "_sum")
-        except Refused as error:
-            for _ in range(2 * len(series.histograms)):
-                rows.refuse(origin, error.rule, str(error), error.service)
-            return
-        rows.skips["native-histogram-buckets"] += len(series.histograms)
-        for histogram in series.histograms:
-            counted = getattr(histogram, histogram.WhichOneof("count") or "count_int")
-            if np.float64(histogram.sum).view(np.uint64) == STALE:
-                counted = histogram.sum  # the end of the series; its count is 0, no reset of one
-            rows.code += (count, total)
-            rows.at += (histogram.timestamp, histogram.timestamp)
-            rows.value += (float(counted), histogram.sum)
-            rows.origin += (origin, origin)
+        def noted(record: Record, given: Any) -> None:
+            start = len(record.rows.code)
+            if note_native(record, key, *_named(labels()), given):
+                record.rows.native.append((start, len(record.rows.code)))
+
+        for given in histograms:
+            self.record.attempt(self.record.element, given, noted)
+
+
+def _buckets(series: Any) -> int:
+    return sum(
+        len(given.positive_deltas) + len(given.negative_deltas) + len(given.positive_counts)
+        + len(given.negative_counts) + len(given.custom_values)
+        for given in series.histograms
+    )  # fmt: skip
+
+
+def _named(pairs: Any) -> tuple[str, dict[str, str]]:
+    """The metric's name and the other labels. Raises Refused."""
+    given = list(pairs)
+    named = dict(given)
+    if len(named) < len(given):
+        raise Refused("bad-label", "a label is there twice")
+    metric = named.pop(METRIC, "")
+    if not metric:
+        raise Refused("bad-metric", f"a series without {METRIC}")
+    return metric, named
+
+
+def _read(version: Callable[[Walk, bytes], None], walk: Walk) -> bool:
+    """Read what was left of a request; False when all of the request is refused."""
+    record = walk.record
+    try:
+        version(walk, walk.left.message)
+    except Refused as error:
+        record.rows.refuse(record.index, error.rule, str(error))
+    except DecodeError as error:
+        record.rows.refuse(record.index, "bad-protobuf", str(error))
+    else:
+        return True
+    return False
 
 
 def _version_1(walk: Walk, message: bytes) -> None:
     request = WriteRequest.FromString(message)
-    walk.request(request.timeseries, metadata=len(request.metadata))
-    for element, series in enumerate(request.timeseries):
+    for place, series in walk.each(request.timeseries, metadata=len(request.metadata)):
         key = tuple(series.labels)
-        walk.series(element, series, key, lambda key=key: _decoded(key))  # type: ignore[misc]
+        walk.series(place, series, key, lambda key=key: _decoded(key))  # type: ignore[misc]
 
 
 def _decoded(labels: tuple[bytes, ...]) -> list[tuple[str, str]]:
@@ -208,22 +220,24 @@ def _decoded(labels: tuple[bytes, ...]) -> list[tuple[str, str]]:
 
 def _version_2(walk: Walk, message: bytes) -> None:
     request = Request.FromString(message)
-    walk.request(request.timeseries)
+    timeseries = walk.each(request.timeseries)
     symbols = list(request.symbols)
     if symbols[:1] != [""]:
         raise Refused("bad-symbols", "the first symbol is not the empty one")
-    for element, series in enumerate(request.timeseries):
+    for place, series in timeseries:
         refs = tuple(series.labels_refs)
         if len(refs) % 2 or max(refs, default=0) >= len(symbols):
-            count = max(1, len(series.samples) + 2 * len(series.histograms))
-            for _ in range(count):
-                origin = walk.index + ELEMENT * (element + 1)
-                walk.rows.refuse(origin, "bad-symbols", "labels refer to symbols not there")
+            origin = walk.record.index + ELEMENT * (place + 1)
+            for _ in range(max(1, len(series.samples) + len(series.histograms))):
+                walk.record.rows.refuse(origin, "bad-symbols", "labels refer to symbols not there")
             continue
         key = tuple(map(symbols.__getitem__, refs))
         walk.series(
-            element,
+            place,
             series,
             key,
             lambda key=key: zip(key[::2], key[1::2], strict=True),  # type: ignore[misc]
         )
+
+
+VERSIONS = {1: _version_1, 2: _version_2}

@@ -48,7 +48,7 @@ ADVICE: dict[str, str] = {
     "exemplar": "nothing: exemplars are not read",
     "metadata": "nothing: descriptions of metrics are not read",
     "metric-without-points": "nothing: it says of itself that it has no data",
-    "native-histogram-buckets": "nothing: count and sum are read, native buckets are not",
+    "gauge-histogram-buckets": "nothing: count, sum and quantiles are read; such buckets may fall",
     "series-without-samples": "nothing: it was announced without a value",
     "nothing-inside": "nothing: the wrapping held no record",
     "tombstone": "nothing: a deleted row has no sample",

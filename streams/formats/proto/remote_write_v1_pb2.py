@@ -26,7 +26,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+streams/formats/proto/remote_write_v1.proto\x12\x18sentinel.remote_write.v1\"`\n\x0cWriteRequest\x12\x38\n\ntimeseries\x18\x01 \x03(\x0b\x32$.sentinel.remote_write.v1.TimeSeries\x12\x10\n\x08metadata\x18\x03 \x03(\x0cJ\x04\x08\x02\x10\x03\"\x9b\x01\n\nTimeSeries\x12\x0e\n\x06labels\x18\x01 \x03(\x0c\x12\x31\n\x07samples\x18\x02 \x03(\x0b\x32 .sentinel.remote_write.v1.Sample\x12\x11\n\texemplars\x18\x03 \x03(\x0c\x12\x37\n\nhistograms\x18\x04 \x03(\x0b\x32#.sentinel.remote_write.v1.Histogram\"$\n\x05Label\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"*\n\x06Sample\x12\r\n\x05value\x18\x01 \x01(\x01\x12\x11\n\ttimestamp\x18\x02 \x01(\x03\"`\n\tHistogram\x12\x13\n\tcount_int\x18\x01 \x01(\x04H\x00\x12\x15\n\x0b\x63ount_float\x18\x02 \x01(\x01H\x00\x12\x0b\n\x03sum\x18\x03 \x01(\x01\x12\x11\n\ttimestamp\x18\x0f \x01(\x03\x42\x07\n\x05\x63ountb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+streams/formats/proto/remote_write_v1.proto\x12\x18sentinel.remote_write.v1\"`\n\x0cWriteRequest\x12\x38\n\ntimeseries\x18\x01 \x03(\x0b\x32$.sentinel.remote_write.v1.TimeSeries\x12\x10\n\x08metadata\x18\x03 \x03(\x0cJ\x04\x08\x02\x10\x03\"\x9b\x01\n\nTimeSeries\x12\x0e\n\x06labels\x18\x01 \x03(\x0c\x12\x31\n\x07samples\x18\x02 \x03(\x0b\x32 .sentinel.remote_write.v1.Sample\x12\x11\n\texemplars\x18\x03 \x03(\x0c\x12\x37\n\nhistograms\x18\x04 \x03(\x0b\x32#.sentinel.remote_write.v1.Histogram\"$\n\x05Label\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"*\n\x06Sample\x12\r\n\x05value\x18\x01 \x01(\x01\x12\x11\n\ttimestamp\x18\x02 \x01(\x03\"\xd7\x03\n\tHistogram\x12\x13\n\tcount_int\x18\x01 \x01(\x04H\x00\x12\x15\n\x0b\x63ount_float\x18\x02 \x01(\x01H\x00\x12\x0b\n\x03sum\x18\x03 \x01(\x01\x12\x0e\n\x06schema\x18\x04 \x01(\x11\x12\x16\n\x0ezero_threshold\x18\x05 \x01(\x01\x12\x18\n\x0ezero_count_int\x18\x06 \x01(\x04H\x01\x12\x1a\n\x10zero_count_float\x18\x07 \x01(\x01H\x01\x12<\n\x0enegative_spans\x18\x08 \x03(\x0b\x32$.sentinel.remote_write.v1.BucketSpan\x12\x17\n\x0fnegative_deltas\x18\t \x03(\x12\x12\x17\n\x0fnegative_counts\x18\n \x03(\x01\x12<\n\x0epositive_spans\x18\x0b \x03(\x0b\x32$.sentinel.remote_write.v1.BucketSpan\x12\x17\n\x0fpositive_deltas\x18\x0c \x03(\x12\x12\x17\n\x0fpositive_counts\x18\r \x03(\x01\x12\x12\n\nreset_hint\x18\x0e \x01(\x05\x12\x11\n\ttimestamp\x18\x0f \x01(\x03\x12\x15\n\rcustom_values\x18\x10 \x03(\x01\x42\x07\n\x05\x63ountB\x0c\n\nzero_count\",\n\nBucketSpan\x12\x0e\n\x06offset\x18\x01 \x01(\x11\x12\x0e\n\x06length\x18\x02 \x01(\rb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,6 +41,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LABEL']._serialized_end=365
   _globals['_SAMPLE']._serialized_start=367
   _globals['_SAMPLE']._serialized_end=409
-  _globals['_HISTOGRAM']._serialized_start=411
-  _globals['_HISTOGRAM']._serialized_end=507
+  _globals['_HISTOGRAM']._serialized_start=412
+  _globals['_HISTOGRAM']._serialized_end=883
+  _globals['_BUCKETSPAN']._serialized_start=885
+  _globals['_BUCKETSPAN']._serialized_end=929
 # @@protoc_insertion_point(module_scope)

@@ -14,6 +14,7 @@ from streams.formats.proto import remote_write_v2_pb2 as v2
 from streams.intake.settings import IntakeSettings
 from tests.streams.bridge.over_http import GONE, serving
 from tests.streams.formats.reading import NOW
+from tests.streams.formats.test_native_histogram import ENDED
 from tests.streams.formats.test_remote_write import OTLP, UP, VERSION_1, VERSION_2, packed, request
 from tests.streams.intake.test_intake import ANY_TIME, count, working
 from tests.streams.kafka_world import records, samples, until, world
@@ -47,8 +48,15 @@ def test_version_2_is_told_what_was_written(broker: EmbeddedBroker, topic_prefix
         samples=[v2.Sample(value=v, timestamp=NOW) for v in (1, 2, float("nan"))],
     )
     histogram = v2.TimeSeries(
-        labels_refs=[1, 2, 3, 4], histograms=[v2.Histogram(count_int=1, sum=1, timestamp=NOW)]
-    )
+        labels_refs=[1, 2, 3, 4],
+        histograms=[
+            v2.Histogram(
+                count_int=1, sum=1, timestamp=NOW, positive_deltas=[1],
+                positive_spans=[v2.BucketSpan(length=1)],
+            ),
+            v2.Histogram(sum=ENDED, timestamp=NOW + 1),
+        ],
+    )  # fmt: skip
     nameless = v2.TimeSeries(labels_refs=[3, 4], samples=[v2.Sample(value=1, timestamp=NOW)])
     symbols = ["", "__name__", "m", "job", "j"]
     kafka = world(broker.bootstrap, topic_prefix)
@@ -72,7 +80,7 @@ def test_version_2_is_told_what_was_written(broker: EmbeddedBroker, topic_prefix
         for answer in (whole, part)
     ]  # fmt: skip
     assert written == [
-        {"samples": "3", "histograms": "1", "exemplars": "0"},
+        {"samples": "3", "histograms": "2", "exemplars": "0"},
         {"samples": "3", "histograms": "0", "exemplars": "0"},
     ]
     assert len(records(kafka, RAW_REMOTE_WRITE)) == 2

@@ -8,10 +8,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.formats.histogram import MOST_BUCKETS, Buckets, classic, exponential, quantile
+from streams.formats.histogram import (
+    MOST_BUCKETS,
+    Buckets,
+    Side,
+    classic,
+    exponential,
+    quantile,
+)
 from streams.formats.limits import Refused
 from tests.streams.formats.goldens_otlp import POINT, _json, _request
 from tests.streams.formats.reading import parsed, reading, samples
+
+
+def side(offset: int, counts: list[int]) -> Side:
+    """Buckets one behind the other."""
+    return Side(range(offset, offset + len(counts)), counts)
+
 
 sides = st.tuples(st.integers(-600, 600), st.lists(st.integers(0, 9), max_size=200))
 
@@ -22,7 +35,7 @@ def test_merged_buckets_count_what_the_fine_ones_do(
     scale: int, positive: tuple[int, list[int]], negative: tuple[int, list[int]], zeros: int
 ) -> None:
     """At each merged bound, as many lie below as by the fine buckets: merging is exact."""
-    coarse, fine = exponential(scale, zeros, 0.0, positive, negative)
+    coarse, fine = exponential(scale, zeros, 0.0, side(*positive), side(*negative))
     assert sum(coarse.counts) == sum(fine.counts) == zeros + sum(positive[1]) + sum(negative[1])
     assert list(coarse.bounds) == sorted(set(coarse.bounds))
     assert len(coarse.bounds) <= MOST_BUCKETS + 6
@@ -38,7 +51,7 @@ def test_quantiles_of_a_fine_histogram_are_those_of_the_data(scale: int) -> None
     index = np.ceil(np.log2(data) * 2**scale).astype(int) - 1
     offset = int(index.min())
     counts = np.bincount(index - offset).tolist()
-    _, fine = exponential(scale, 0, 0.0, (offset, counts), (0, []))
+    _, fine = exponential(scale, 0, 0.0, side(offset, counts), side(0, []))
     for q in (0.5, 0.95, 0.99):
         found = quantile(q, fine)
         assert found is not None
@@ -64,11 +77,11 @@ def test_bounds_that_are_none_are_refused(bounds: list[float], counts: list[floa
 @pytest.mark.parametrize("scale", [-12, 22, 2**31 - 1])
 def test_a_scale_beyond_reason_is_refused(scale: int) -> None:
     with pytest.raises(Refused, match="make sense"):
-        exponential(scale, 0, 0.0, (0, [1]), (0, []))
+        exponential(scale, 0, 0.0, side(0, [1]), side(0, []))
 
 
 def test_bounds_beyond_a_float_are_infinite() -> None:
-    coarse, fine = exponential(-11, 0, 0.0, (2**31 - 1, [1]), (-(2**31), [1]))
+    coarse, fine = exponential(-11, 0, 0.0, side(2**31 - 1, [1]), side(-(2**31), [1]))
     assert coarse.bounds[-1] == fine.bounds[-1] == math.inf
     assert sum(coarse.counts) == 2
 

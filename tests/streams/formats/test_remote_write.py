@@ -1,10 +1,8 @@
 """Remote write: real requests byte for byte, and everything that is almost one."""
 
 import struct
-from collections.abc import Callable
 
 import cramjam
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -162,58 +160,17 @@ def test_a_label_that_is_there_twice_is_refused() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: v1.WriteRequest(
-            timeseries=[
-                v1.TimeSeries(
-                    labels=[
-                        v1.Label(name=k, value=v).SerializeToString()
-                        for k, v in (("__name__", "rt"), ("job", "j"))
-                    ],
-                    histograms=[v1.Histogram(count_int=7, sum=2.5, timestamp=NOW)],
-                    exemplars=[b""],
-                )
-            ],
-            metadata=[b"", b""],
-        ),
-        lambda: v2.Request(
-            symbols=["", "__name__", "rt", "job", "j"],
-            timeseries=[
-                v2.TimeSeries(
-                    labels_refs=[1, 2, 3, 4],
-                    histograms=[v2.Histogram(count_float=7, sum=2.5, timestamp=NOW)],
-                )
-            ],
-        ),
-    ],
-)
-def test_a_native_histogram_becomes_its_count_and_sum(
-    make: Callable[[], v1.WriteRequest | v2.Request],
-) -> None:
-    using, message = reading(), make()
-    name = "remote-write" if isinstance(message, v1.WriteRequest) else "remote-write-2"
-    result = parsed(name, packed(message), using=using)
-    assert samples(result, using) == [
-        ('rt_count{job="j",service="j"}', NOW, 7.0),
-        ('rt_sum{job="j",service="j"}', NOW, 2.5),
+def test_exemplars_and_metadata_are_counted() -> None:
+    labels = [
+        v1.Label(name=k, value=v).SerializeToString() for k, v in (("__name__", "m"), ("job", "j"))
     ]
-    assert result.skips["native-histogram-buckets"] == 1
-    if name == "remote-write":
-        assert (result.skips["metadata"], result.skips["exemplar"]) == (2, 1)
-
-
-def test_the_stale_marker_of_a_native_histogram_is_no_reset_of_its_count() -> None:
-    """Prometheus marks the end in the sum; the count beside it is 0."""
-    stale = float(np.uint64(0x7FF0000000000002).view(np.float64))
-    message = v2.Request(symbols=["", "__name__", "rt", "job", "j"])
-    series = message.timeseries.add(labels_refs=[1, 2, 3, 4])
-    series.histograms.add(count_int=0, sum=stale, timestamp=NOW)
-    using = reading()
-    result = parsed("remote-write-2", packed(message), using=using)
-    assert samples(result, using) == []
-    assert result.skips["stale"] == 2
+    series = [
+        v1.TimeSeries(labels=labels, samples=[v1.Sample(value=1, timestamp=NOW)], exemplars=[b""]),
+        v1.TimeSeries(labels=labels, exemplars=[b"", b""]),
+    ]
+    result = read("remote-write", packed(v1.WriteRequest(timeseries=series, metadata=[b"", b""])))
+    assert result.samples.value.tolist() == [1.0]
+    assert result.skips == {"exemplar": 3, "metadata": 2, "series-without-samples": 1}
 
 
 def test_labels_in_any_order_are_one_series() -> None:

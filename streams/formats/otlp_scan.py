@@ -1,53 +1,40 @@
 # ruff: noqa: C901, PLR0911, PLR0912 - kernels end where the plain case does, in many places
-"""Protobuf messages whose series were met before, read by compiled code.
+"""Export requests of OTLP metrics whose series were met before, read by compiled code.
 
 Most of a request repeats what the one before said: of a series only time and value are new.
-What names a series (a resource, a scope, a metric's head, a point's attributes; or a set of
-labels) is looked up as bytes in a tree, part by part, and at its leaf is the series' number.
+What names a series (a resource, a scope, a metric's head, a point's attributes) is looked up
+as bytes in a tree, part by part, and at its leaf is the series' number.
 
 Only the plain case is read here: every field known, in the order in which encoders write
 them, every series met before. Anything else leaves the whole record to the format's own
 reader, and what that finds is learned, if both agree on every time and value.
 
-Source: Protocol Buffers, "Encoding".
+Source: OpenTelemetry protocol 1.x; Protocol Buffers, "Encoding".
 """
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from agents.scorer.jit import compiled, kept
 from streams.formats.columns import ELEMENT, Scanned
-from streams.formats.epoch import LATEST, MILLIS, SECONDS
+from streams.formats.epoch import LATEST
+from streams.formats.protobuf_scan import ASCII, SMALLEST, inside
 from streams.formats.series import SeriesIndex
 from streams.formats.tree import ARENA, NODES, NONE, ROOT, SOURCES, Tree, child, whole
 
-SMALLEST = 16  # bytes of a request for each of its samples; ones that pack tighter are read slowly
-WRITE, METRICS = 0, 1  # which messages: remote write 1.0, OTLP metrics
 PARTS = 5  # of a sample at most: resource, scope, metric, that it only grows, attributes
-DELIMITED = 2  # wire type
 GAUGE, SUM = 5, 7  # fields of a metric
-CUMULATIVE, ASCII = 2, 0x80
+CUMULATIVE = 2
 
 
-class Leaves(NamedTuple):
-    """Samples of the records that could be read: where in the tree they are, and what they say."""
+class KnownPoints:
+    """The tree of what names series in export requests."""
 
-    node: npt.NDArray[np.int64]
-    at: npt.NDArray[np.int64]  # epoch ms
-    value: npt.NDArray[np.float64]
-    record: npt.NDArray[np.int64]
-    read: npt.NDArray[np.bool_]  # which records
-
-
-class KnownSeries:
-    """The tree of what names series in one format's messages."""
-
-    def __init__(self, kind: int) -> None:
-        self._kind = kind
+    def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
@@ -59,11 +46,8 @@ class KnownSeries:
 
         A message with over `most` samples is not read.
         """
-        found = self._leaves(messages, learn=False)
-        if len(found.node) > most and np.bincount(found.record).max() > most:
-            found = self._leaves([b""] * len(messages), learn=False)
-        code = self._tree.nodes[found.node, 4] if len(found.node) else found.node
-        return Scanned(code, found.at, found.value, found.record + ELEMENT), found.read
+        found, read = self._scanned(messages, most, learn=False)
+        return found._replace(code=self._tree.nodes[found.code, 4]), read
 
     def learn(
         self, message: bytes, code: Sequence[int], at: Sequence[Any], value: Sequence[float]
@@ -73,106 +57,66 @@ class KnownSeries:
         if not 0 < parts < NODES or len(message) > ARENA:
             return
         self._tree.room(parts, len(message))
-        found = self._leaves([message], learn=True)
+        found, _ = self._scanned([message], len(code), learn=True)
         agreed = (
-            len(found.node) == len(code) > 0
+            len(found.code) == len(code) > 0
             and found.at.tolist() == list(at)
             and found.value.tobytes() == np.array(value, np.float64).tobytes()
         )
         if agreed:
-            self._tree.nodes[found.node, 4] = code
+            self._tree.nodes[found.code, 4] = code
 
-    def _leaves(self, messages: Sequence[bytes], *, learn: bool) -> Leaves:
+    def _scanned(
+        self, messages: Sequence[bytes], most: int, *, learn: bool
+    ) -> tuple[Scanned, npt.NDArray[np.bool_]]:
+        """Samples with their nodes in the place of their series, and which messages were read."""
         size = np.fromiter(map(len, messages), np.int64, len(messages))
         end = np.cumsum(size)
         data = np.frombuffer(b"".join(messages), np.uint8)
-        most = len(data) // SMALLEST + 1
-        node, at, record = (np.empty(most, np.int64) for _ in range(3))
-        value = np.empty(most)
+        room = len(data) // SMALLEST + 1
+        node, at, origin = (np.empty(room, np.int64) for _ in range(3))
+        value = np.empty(room)
         read = np.zeros(len(messages), np.bool_)
         tree = self._tree
-        count = _scan()(
-            self._kind, data, end - size, end, learn, tree.slots, tree.nodes, tree.arena,
-            tree.used, node, at, value, value.view(np.int64), record, read,
+        n = _kernel()(
+            data, end - size, end, learn, most, ELEMENT, tree.slots, tree.nodes, tree.arena,
+            tree.used, node, at, value, value.view(np.int64), origin, read,
         )  # fmt: skip
-        return Leaves(node[:count], at[:count], value[:count], record[:count], read)
+        return Scanned(node[:n], at[:n], value[:n], origin[:n]), read
 
 
-def known_series(series: SeriesIndex, kind: int, service: str) -> KnownSeries:
-    """What is known of one kind of messages, of topics with the same service of their own."""
-    return series.known((kind, service), lambda: KnownSeries(kind))
+def known_points(series: SeriesIndex, service: str) -> KnownPoints:
+    """What is known of export requests, of topics with the same service of their own."""
+    return series.known(("otlp points", service), KnownPoints)
 
 
 @cache
-def _scan() -> Any:
+def _kernel() -> Any:
     """Build the kernel, loading its machine code if that is there; seconds if it is not."""
     sources = SOURCES
 
     def scan(
-        kind: Any, data: Any, begin: Any, end: Any, learn: Any, slots: Any, nodes: Any, arena: Any,
-        used: Any, node: Any, at: Any, value: Any, bits: Any, record: Any, read: Any,
+        data: Any, begin: Any, end: Any, learn: Any, most: Any, element: Any, slots: Any,
+        nodes: Any, arena: Any, used: Any, node: Any, at: Any, value: Any, bits: Any, origin: Any,
+        read: Any,
     ) -> Any:  # fmt: skip
         # Its sources are named so that they are in the key of the cache: see tree.py
         count = np.int64(sources * 0)
         for i in range(begin.size):
             before = count
-            if kind == WRITE:
-                count = _request(
-                    data, begin[i], end[i], learn, slots, nodes, arena, used, count, node, at, bits
-                )
-            else:
-                count = _export(
-                    data, begin[i], end[i], learn, slots, nodes, arena, used, count, node, at,
-                    value, bits,
-                )  # fmt: skip
-            read[i] = count > before
+            count = _export(
+                data, begin[i], end[i], learn, slots, nodes, arena, used, count, node, at, value,
+                bits,
+            )  # fmt: skip
+            read[i] = before < count <= before + most
             if read[i]:
-                record[before:count] = i
+                for k in range(before, count):
+                    origin[k] = i + element * (k - before + 1)
             else:
                 count = before
         return count
 
     return kept(scan)
-
-
-@compiled
-def _request(
-    data: Any, start: Any, end: Any, learn: Any, slots: Any, nodes: Any, arena: Any, used: Any,
-    count: Any, node: Any, at: Any, bits: Any,
-) -> Any:  # fmt: skip
-    """A WriteRequest of time series that have labels first and samples behind; or NONE."""
-    place = start
-    while place < end:
-        first, last = inside(data, place, end, 1)
-        if first < 0:
-            return NONE
-        place = last
-        inner = first
-        while inner < last and data[inner] == 0x0A:  # noqa: PLR2004 - labels
-            a, b = inside(data, inner, last, 1)
-            if a < 0:
-                return NONE
-            inner = b
-        leaf = child(data, first, inner, ROOT, learn, slots, nodes, arena, used)
-        if leaf < 0 or inner == last or not (learn or nodes[leaf, 4] >= 0):
-            return NONE
-        while inner < last:
-            a, b = inside(data, inner, last, 2)
-            if a < 0 or count >= node.size:
-                return NONE
-            inner = b
-            number = np.int64(0)  # a value of zero is left out
-            if b - a > 9 and data[a] == 0x09:  # noqa: PLR2004 - a double
-                number = whole(data, a + 1)
-                a += 9
-            if b - a < 2 or data[a] != 0x10:  # noqa: PLR2004 - the time
-                return NONE
-            moment, behind = varint(data, a + 1, b)
-            if behind != b or not SECONDS <= moment < MILLIS:
-                return NONE
-            node[count], at[count], bits[count] = leaf, moment, number
-            count += 1
-    return count
 
 
 @compiled
@@ -324,28 +268,3 @@ def _point(
             return NONE
         place = b
     return child(data, attributes, end, parent, learn, slots, nodes, arena, used)
-
-
-@compiled
-def inside(data: Any, place: Any, end: Any, field: Any) -> Any:
-    """Where the content of a delimited field begins and ends; NONE when it is another."""
-    if place >= end or data[place] != (field << 3 | DELIMITED):
-        return NONE, NONE
-    size, first = varint(data, place + 1, end)
-    if first < 0 or size > end - first:
-        return NONE, NONE
-    return first, first + size
-
-
-@compiled
-def varint(data: Any, place: Any, end: Any) -> Any:
-    """A number of at most 56 bits and where it ends; -1, -1 for a longer one or none."""
-    number = np.int64(0)
-    for i in range(8):
-        if place + i >= end:
-            return NONE, NONE
-        byte = np.int64(data[np.uint64(place + i)])
-        number |= (byte & 0x7F) << (7 * i)
-        if byte < ASCII:
-            return number, place + i + 1
-    return NONE, NONE
