@@ -7,6 +7,8 @@ objects only of what is asked for. `read` is the peer; `parse` is printed beside
 
 * remote write 1.0: 500 samples of 500 series a request, ten labels each, as Prometheus shards
   them; decoders: snappy, then `WriteRequest.FromString`
+* remote write 2.0: the same samples, with their labels in a table of symbols and the metadata
+  that Prometheus sends with each series; decoders: snappy, then `Request.FromString`
 * OTLP metrics: what a collector batches, five resources of 100 points, half of them
   cumulative sums; decoder: `ExportMetricsServiceRequest.FromString`
 * OTLP logs: 500 records of five resources; decoder: `ExportLogsServiceRequest.FromString`
@@ -32,6 +34,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_CUMULATIVE
 
 from benchmarks.logs import lines_of_statements
+from streams.formats.proto.remote_write_v2_pb2 import Request
 
 SERVICES, SERIES = 20, 500  # 10,000 series
 REQUEST = 500  # samples or log records of a request
@@ -71,9 +74,34 @@ class Payload(NamedTuple):
 
 def remote_write(laps: int, start_ms: int) -> Payload:
     """Requests of `laps` samples a series, from `start_ms` on."""
+    records, ways = _written(laps, start_ms, _write_template)
+    return Payload(
+        "remote_write", "remote write, 500 samples a request", "remote-write", records,
+        laps * SERVICES * SERIES, _write_parsed, _write_read,
+        "snappy + FromString, labels, times and values read", ways,
+    )  # fmt: skip
+
+
+def remote_write_2(laps: int, start_ms: int) -> Payload:
+    """The same in version 2.0."""
+    records, ways = _written(laps, start_ms, _write_2_template)
+    return Payload(
+        "remote_write_2", "remote write 2.0, 500 samples a request", "remote-write-2", records,
+        laps * SERVICES * SERIES, _write_2_parsed, _write_2_read,
+        "snappy + FromString, labels, times and values read", ways,
+    )  # fmt: skip
+
+
+Template = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]  # and where values are, as a column
+
+
+def _written(
+    laps: int, start_ms: int, make: Callable[[list[int]], Template]
+) -> tuple[list[bytes], int]:
+    """Requests of `laps` samples a series, and how many make one of each."""
     draw = np.random.default_rng(1)
     order = np.random.default_rng(2).permutation(SERVICES * SERIES)
-    templates = [_write_template(part.tolist()) for part in np.split(order, SERVICES)]
+    templates = [make(part.tolist()) for part in np.split(order, SERVICES)]
     records: list[bytes] = []
     for lap in range(laps):
         stamp = np.frombuffer(_varint(start_ms + lap * STEP_MS), np.uint8)
@@ -84,21 +112,35 @@ def remote_write(laps: int, start_ms: int) -> Payload:
             template[places + np.arange(8)] = value.view(np.uint8).reshape(-1, 8)
             template[places + 9 + np.arange(len(stamp))] = stamp
             records.append(bytes(cramjam.snappy.compress_raw(template.tobytes())))
-    return Payload(
-        "remote_write", "remote write, 500 samples a request", "remote-write", records,
-        laps * SERVICES * SERIES, _write_parsed, _write_read,
-        "snappy + FromString, labels, times and values read", len(templates),
-    )  # fmt: skip
+    return records, len(templates)
 
 
-def _write_template(series: list[int]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """A request, and where in it each series' value is, as a column."""
+def _write_template(series: list[int]) -> Template:
+    """A request, and where in it each series' value is."""
     request = WRITE_REQUEST()
     for number in series:
         one = request.timeseries.add()
         for name, value in _labels(number).items():
             one.labels.add(name=name, value=value)
         one.samples.add(value=MARK_VALUE, timestamp=MARK_MS)
+    raw = request.SerializeToString()
+    return np.frombuffer(raw, np.uint8).copy(), _places(raw, MARK_BYTES, len(series))
+
+
+def _write_2_template(series: list[int]) -> Template:
+    """A request of version 2, its symbols in the order in which they are first used."""
+    request, symbols = Request(), {"": 0}
+    for number in series:
+        labels = _labels(number)
+        texts = [text for pair in labels.items() for text in pair]
+        one = request.timeseries.add(
+            labels_refs=[symbols.setdefault(text, len(symbols)) for text in texts]
+        )
+        one.samples.add(value=MARK_VALUE, timestamp=MARK_MS)
+        one.metadata.type = GAUGE_TYPE
+        said = f"What {labels['__name__']} is, as its exporter says."
+        one.metadata.help_ref = symbols.setdefault(said, len(symbols))
+    request.symbols.extend(symbols)
     raw = request.SerializeToString()
     return np.frombuffer(raw, np.uint8).copy(), _places(raw, MARK_BYTES, len(series))
 
@@ -120,6 +162,7 @@ METRICS = tuple(
     for what in ("http_request_duration", "process_resident_memory", "queue_depth", "cache_usage")
     for unit in ("seconds_p50", "seconds_p99", "bytes_max", "ratio", "current")
 )
+GAUGE_TYPE = 2  # as metadata of version 2 has it
 MARK_VALUE = -0.0012345678901234
 MARK_BYTES = np.float64(MARK_VALUE).tobytes()
 
@@ -178,6 +221,22 @@ def _write_read(raw: bytes) -> Any:
     labels, at, value = [], [], []
     for series in _write_parsed(raw).timeseries:
         labels.append([(label.name, label.value) for label in series.labels])
+        for sample in series.samples:
+            at.append(sample.timestamp)
+            value.append(sample.value)
+    return labels, at, value
+
+
+def _write_2_parsed(raw: bytes) -> Any:
+    return Request.FromString(bytes(cramjam.snappy.decompress_raw(raw)))
+
+
+def _write_2_read(raw: bytes) -> Any:
+    request = _write_2_parsed(raw)
+    symbols, labels, at, value = list(request.symbols), [], [], []
+    for series in request.timeseries:
+        texts = [symbols[ref] for ref in series.labels_refs]
+        labels.append(list(zip(texts[::2], texts[1::2], strict=True)))
         for sample in series.samples:
             at.append(sample.timestamp)
             value.append(sample.value)
@@ -389,5 +448,5 @@ def _words(raw: bytes) -> list[str]:
 
 
 PAYLOADS: tuple[Callable[[int, int], Payload], ...] = (
-    remote_write, otlp_metrics, otlp_logs, json_lines, text_lines,
+    remote_write, remote_write_2, otlp_metrics, otlp_logs, json_lines, text_lines,
 )  # fmt: skip

@@ -14,12 +14,12 @@ def made(name: str) -> Payload:
     (make,) = (make for make in PAYLOADS if make.__name__ == name)
     return (
         make(LAST, now - 100_000)
-        if name in {"remote_write", "otlp_metrics"}
+        if name in {"remote_write", "remote_write_2", "otlp_metrics"}
         else make(2000, now - 100_000)
     )
 
 
-@pytest.mark.parametrize("name", ["remote_write", "otlp_metrics"])
+@pytest.mark.parametrize("name", ["remote_write", "remote_write_2", "otlp_metrics"])
 def test_peer_and_intake_read_the_same_samples(name: str) -> None:
     payload = made(name)
     now, using = time.time_ns() // 1_000_000, reading()
@@ -27,7 +27,7 @@ def test_peer_and_intake_read_the_same_samples(name: str) -> None:
     assert not found.rejects
     peers: list[tuple[Any, Any, Any]] = [payload.read(record) for record in payload.records]
     assert found.samples.value.tolist() == [value for _, _, values in peers for value in values]
-    scale = 1 if name == "remote_write" else 1_000_000
+    scale = 1_000_000 if name == "otlp_metrics" else 1
     assert found.samples.at.tolist() == [at // scale for _, ats, _ in peers for at in ats]
     assert len(found.samples.code) == payload.elements
     up = {
