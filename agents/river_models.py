@@ -24,8 +24,17 @@ from schemas.errors import Rejected
 
 MINUTE = 60.0  # s, between samples that do not say when they were taken
 
-# What a model raises when its own arithmetic fails; a fault of ours would show elsewhere.
-FAULTS = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError)
+# What a model raises when its own arithmetic fails, and RuntimeError and AssertionError where it
+# has no code for what was asked; a fault of ours would show elsewhere.
+FAULTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 NOT_MODELS = ("river.datasets", "river.stream")  # River's sources of data, some of which download
 

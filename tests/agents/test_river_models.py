@@ -229,6 +229,17 @@ def test_a_score_that_is_no_number_is_0_with_a_reason(score: Any, reason: str) -
     assert model.faults == {reason: 1}
 
 
+@pytest.mark.parametrize("error", [NotImplementedError, AssertionError, RecursionError])
+def test_a_model_without_code_for_what_is_asked_is_counted(error: type[Exception]) -> None:
+    class Unfinished(Says):
+        def score_one(self, x: Any) -> Any:  # noqa: ARG002 - River's signature
+            raise error("later")
+
+    model = guarded(Unfinished(0))
+    assert model.score_one({"at": 0.0, "value": 1.0}) == 0
+    assert model.faults == {f"score_one: {error.__name__}": 1}
+
+
 def test_a_fault_of_the_machine_is_not_the_models() -> None:
     """Only what a model's arithmetic raises is counted; the rest stops the worker loudly."""
 
@@ -311,6 +322,12 @@ def test_a_name_that_is_no_detector_of_rivers_is_refused(name: str, message: str
 def test_parameters_that_do_not_fit_are_refused(params: dict[str, Any], message: str) -> None:
     with pytest.raises(Rejected, match=message):
         river_model("anomaly.HalfSpaceTrees", params)
+
+
+def test_penalties_that_river_cannot_join_are_refused_as_parameters() -> None:
+    forecast = {"model": "linear_model.LinearRegression", "params": {"l1": 0.1, "l2": 0.1}}
+    with pytest.raises(Rejected, match="cannot be built.*L1 and L2"):
+        river_model("anomaly.PredictiveAnomalyDetection", {"predictive_model": forecast})
 
 
 def test_a_river_prefix_is_taken_too() -> None:
