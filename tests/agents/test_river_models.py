@@ -326,7 +326,7 @@ def test_parameters_that_do_not_fit_are_refused(params: dict[str, Any], message:
 
 def test_penalties_that_river_cannot_join_are_refused_as_parameters() -> None:
     forecast = {"model": "linear_model.LinearRegression", "params": {"l1": 0.1, "l2": 0.1}}
-    with pytest.raises(Rejected, match="cannot be built.*L1 and L2"):
+    with pytest.raises(Rejected, match=r"cannot be built.*L1 and L2"):
         river_model("anomaly.PredictiveAnomalyDetection", {"predictive_model": forecast})
 
 
