@@ -44,12 +44,18 @@ class Seen(NamedTuple):
 
 
 class Follower:
-    """Reads topics from their end, or from their beginning, until nobody asks any more."""
+    """Reads topics from their end, their beginning or a moment, until nobody asks any more."""
 
     def __init__(
-        self, kafka: KafkaSettings, topics: Sequence[Topic], *, beginning: bool = False
+        self,
+        kafka: KafkaSettings,
+        topics: Sequence[Topic],
+        *,
+        beginning: bool = False,
+        since: datetime | None = None,
     ) -> None:
         self._kafka = kafka
+        self._ended: set[tuple[str, int]] = set()  # partitions of which we have all just now
         self._names = {kafka.topic(topic): topic for topic in topics}
         self._away = ""
         cluster = reach(kafka)
@@ -64,6 +70,7 @@ class Follower:
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
                 "fetch.message.max.bytes": LARGEST,
+                "enable.partition.eof": True,
                 "error_cb": self._noted,
             }
         )
@@ -75,6 +82,8 @@ class Follower:
         try:
             for place in places:
                 place.offset = OFFSET_BEGINNING if beginning else self._end(place)
+            if since is not None:
+                self._go_back(since)
             self._consumer.assign(places)
         except KafkaException as error:
             self._consumer.close()
@@ -90,40 +99,59 @@ class Follower:
         """Records as they come, for ever or for `for_s` seconds. Raises Unavailable."""
         until = None if for_s is None else time.monotonic() + for_s
         while until is None or time.monotonic() < until:
-            message = self._consumer.poll(POLL_S)
-            if message is None:
-                if self._away:
-                    raise Unavailable(f"Kafka at {self._kafka.brokers} went away: {self._away}")
-                continue
-            if message.error():
-                raise Unavailable(f"Kafka at {self._kafka.brokers}: {message.error().str()}")
-            self._away = ""
-            yield self._seen(message)
+            if (seen := self._polled()) is not None:
+                yield seen
 
     def kept(self) -> Iterator[Seen]:
-        """What is there by now, for a follower from the beginning. Raises Unavailable."""
-        left: dict[tuple[str, int], int] = {}
+        """What is there by now, from where reading began. Raises Unavailable."""
         try:
-            for place in self._places:
-                low, high = self._marks(place)
-                if high > low:
-                    left[place.topic, place.partition] = high
+            left = {
+                (place.topic, place.partition)
+                for place in self._places
+                for low, high in (self._marks(place),)
+                if max(low, place.offset) < high
+            }
         except KafkaException as error:
             raise Unavailable(f"Kafka at {self._kafka.brokers}: {error.args[0].str()}") from error
-        while left:
-            came = False
-            for seen in self.records(for_s=PATIENCE_S):
-                came = True
-                where = self._kafka.topic(seen.topic), seen.partition
-                if seen.offset >= left.get(where, 0) - 1:
-                    left.pop(where, None)
+        until = time.monotonic() + PATIENCE_S
+        while left - self._ended:
+            seen = self._polled()
+            if seen is not None:
+                until = time.monotonic() + PATIENCE_S
                 yield seen
-                if not left:
-                    return
-            if not came:
+            elif time.monotonic() > until:
                 raise Unavailable(
                     f"Kafka at {self._kafka.brokers} gave nothing for {PATIENCE_S:g} s"
                 )
+
+    def _polled(self) -> Seen | None:
+        """The next record, if one comes soon. Raises Unavailable.
+
+        That a partition ends is said by the brokers: its last offset may hold no record, but
+        the mark of a transaction.
+        """
+        message = self._consumer.poll(POLL_S)
+        if message is None:
+            if self._away:
+                raise Unavailable(f"Kafka at {self._kafka.brokers} went away: {self._away}")
+            return None
+        if message.error() is None:
+            self._away = ""
+            return self._seen(message)
+        if message.error().code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's own errors have such names
+            raise Unavailable(f"Kafka at {self._kafka.brokers}: {message.error().str()}")
+        self._ended.add((message.topic(), message.partition()))
+        return None
+
+    def _go_back(self, since: datetime) -> None:
+        """Begin with what was written from a moment on; where that is nothing, at the end."""
+        moment = int(since.timestamp() * 1000)
+        asked = [TopicPartition(place.topic, place.partition, moment) for place in self._places]
+        for place, found in zip(
+            self._places, self._consumer.offsets_for_times(asked, PATIENCE_S), strict=True
+        ):
+            if found.offset >= 0:
+                place.offset = found.offset
 
     def _end(self, place: TopicPartition) -> int:
         return self._marks(place)[1]

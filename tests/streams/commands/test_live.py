@@ -130,6 +130,66 @@ def test_frames_are_shown_series_by_series(send: Send, sentinel: Sentinel) -> No
     assert [json.loads(line)["value"] for line in found.splitlines()] == [[100.0, 300.0], [200.0]]
 
 
+@pytest.fixture
+def framed(kafka: KafkaSettings) -> None:
+    """Samples and log lines of two services, in transactions, as intake writes them."""
+    import numpy as np  # noqa: PLC0415 - as above
+
+    names = ['latency{service="shop"}', 'cpu{job="shop",service="mail"}', 'cpu{service="shop"}']
+    code, value = np.array([0, 1, 2], np.int32), np.array([1.0, 2.0, 3.0])
+    at = np.array([1000, 1000, 1000], np.int64)
+    lines = Lines(
+        ["shop", "mail", "shop"], at, ["error"] * 3, ["Refused", "refused", "paid"], ["{}"] * 3
+    )
+    producer = Producer({**quiet(kafka), "transactional.id": f"{kafka.prefix}framed"})
+    producer.init_transactions(SOON_S)
+    producer.begin_transaction()
+    producer.produce(kafka.topic(SAMPLES), write_samples(Samples(names, code, at, value)))
+    producer.produce(kafka.topic(LOGLINES), write_lines(lines))
+    producer.commit_transaction(SOON_S)
+
+
+@pytest.mark.usefixtures("framed")
+@pytest.mark.parametrize(
+    ("asked", "shown"),
+    [
+        (["samples", "--service", "shop"], ['latency{service="shop"}  1', 'cpu{service="shop"}  3']),
+        (["samples", "--service", "shop", "--text", "LATENCY"], ['latency{service="shop"}  1']),
+        (["samples", "--service", "sho"], []),
+        (["loglines", "--text", "refused"], ["shop  error  Refused", "mail  error  refused"]),
+        (["loglines", "--service", "shop", "--text", "refused"], ["shop  error  Refused"]),
+        (["anomalies", "--service", "shop"], []),
+    ],
+)  # fmt: skip
+def test_a_services_samples_and_lines_are_found_and_the_search_ends(
+    sentinel: Sentinel, asked: list[str], shown: list[str]
+) -> None:
+    """The last offset of each topic is the mark of a transaction, behind which nothing comes."""
+    said = sentinel("tail", *asked, "--minutes", "60")
+    assert said.status == 0, said.err
+    assert [line.partition("  ")[2] for line in said.out.splitlines()] == shown
+    if shown and asked[0] == "samples":
+        found = sentinel("tail", *asked, "--minutes", "60", "--json").out.splitlines()
+        assert [json.loads(line)["series"] for line in found] == [s.split("  ")[0] for s in shown]
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        (["raw.metrics", "--service", "a"], "raw.metrics names no service"),
+        (["ticks", "--service", "a"], "ticks.v1 names no service"),
+        (["incidents", "--text", "a"], "--text is for samples and loglines"),
+        (["samples", "--minutes", "5", "--from-beginning"], "two answers to one question"),
+    ],
+)
+def test_what_a_topic_cannot_be_asked_is_said(
+    sentinel: Sentinel, asked: list[str], why: str
+) -> None:
+    said = sentinel("tail", *asked)
+    assert said.status == 2
+    assert why in " ".join(said.err.split())
+
+
 def test_templates_are_listed_as_they_stand(send: Send, sentinel: Sentinel) -> None:
     def told(change: Any, template: str, count: int, **more: str) -> Template:
         return Template(
