@@ -43,10 +43,11 @@ def report(
 ) -> None:
     """What was refused or left out of late, by topic, tenant, service and rule, and what to do.
 
-    Refused elements are in deadletters.v1 whole; of each kind one example is shown, with its
-    place in Kafka. Elements whose service could not be told have a dash.
+    Refused records are in deadletters.v1, masked, the first 64 KiB of each; of each kind one
+    example is shown, with its place in Kafka. Elements whose service could not be told have a dash.
     """
     from streams.intake.intake import STAGE
+    from streams.intake.lanes import DEFAULT
     from streams.intake.reports import lag, reports, summed
     from streams.settings import Settings
 
@@ -55,6 +56,9 @@ def report(
     since = now - timedelta(minutes=minutes)
     found = summed(reports(kafka, since))
     sources = {kafka.topic_prefix + name for name in settings.intake.topics}
+    met = set(found.flows) | {(key.topic, key.tenant) for key in found.omissions}
+    _meant("--topic", topic, sources | {name for name, _ in met})
+    _meant("--tenant", tenant, {DEFAULT, *settings.intake.tenants, *(whose for _, whose in met)})
     waiting = lag(kafka, STAGE, sorted(sources))
     kept = {
         key: total
@@ -68,6 +72,13 @@ def report(
         return
     _omissions(kept, service, minutes)
     _flows(found, waiting, minutes * 60, now, topic, tenant)
+
+
+def _meant(option: str, given: str | None, known: set[str]) -> None:
+    """Raise BadParameter for a name that nothing has, lest "nothing was refused" be said of it."""
+    if given is not None and given not in known:
+        what = option.removeprefix("--")
+        raise typer.BadParameter(f"no {what} {given!r}; there are {', '.join(sorted(known))}")
 
 
 def _wanted(key: "Key", service: str | None, topic: str | None, tenant: str | None) -> bool:
@@ -91,6 +102,9 @@ def _omissions(kept: "dict[Key, Sum]", service: str | None, minutes: float) -> N
     its = {k for k in kept if service is None or k.service}
     if not its:
         show(f"nothing{whose} was refused or left out in the last {minutes:g} min")
+        if service:
+            look = f"sentinel tail samples --service {service} --minutes {minutes:g}"
+            show(f"whether it comes at all: `{look}`, and `sentinel connect` for other topics")
         if kept:
             show("these are not known to be anybody's:")
     if not kept:

@@ -214,3 +214,21 @@ def test_a_person_who_misses_a_series_is_told_why(ran: Ran) -> None:
     assert "raise intake.limits.series_per_service" in ran.only
     assert "no-service" in ran.only
     assert "early" not in ran.only
+
+
+@pytest.mark.parametrize(("option", "known"), [("--topic", "raw.metrics"), ("--tenant", "told")])
+def test_a_name_that_nothing_has_is_no_good_news(
+    ran: Ran, option: str, known: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prefix = ran.prefix if option == "--topic" else ""
+    assert main(["intake", "report", option, prefix + known]) == 0
+    assert main(["intake", "report", option, "typo"]) == 2
+    said = capsys.readouterr().err
+    assert f"no {option[2:]} 'typo'; there are " in said
+    assert known in said
+
+
+def test_a_service_of_which_nothing_was_refused_may_not_come_at_all(ran: Ran) -> None:
+    look = "sentinel tail samples --service nobody --minutes 15"
+    assert ran.only
+    assert look in said("--service", "nobody")
