@@ -140,12 +140,14 @@ def _told(found: "Sequence[Line]", now: int) -> None:
 
 def _written(path: Path, found: "Sequence[Line]", settings: "Settings") -> None:
     from streams.connect.fragment import fragment, save
+    from streams.intake.settings import IntakeSettings
 
     head = (
         "Made by `sentinel connect` from what it saw on the topics. Check it, then start with",
         f"SENTINEL_CONFIG={path} sentinel up",
     )
     recognised = [(line.name, line.found) for line in found if line.kind == "sampled"]
-    save(path, fragment(recognised, head, settings.intake.registry.url))
+    own = IntakeSettings().topics
+    save(path, fragment(recognised, head, settings.intake.registry.url, own))
     left = sum(not each.format for _, each in recognised)
     say(f"wrote {path}: {len(recognised) - left} topics, {left} as comments because unsure")

@@ -7,8 +7,9 @@ speaks for what, so that putting one right means taking a `#` away.
 import json
 import secrets
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import yaml
 
@@ -16,20 +17,30 @@ from schemas.errors import Rejected
 from streams.connect.recognise import Found
 
 WIDE = 92  # characters of a comment
+NO_TOPICS: Mapping[str, str] = MappingProxyType({})
 Recognised = tuple[str, Found]  # topic, as settings name it
 
 
-def fragment(found: Iterable[Recognised], head: Iterable[str], registry: str = "") -> str:
-    """The file. Raises Rejected when there is nothing to set."""
+def fragment(
+    found: Iterable[Recognised],
+    head: Iterable[str],
+    registry: str = "",
+    own: Mapping[str, str] = NO_TOPICS,
+) -> str:
+    """The file. Raises Rejected when there is nothing to set.
+
+    `own` are topics that are to be read in any case, with their formats.
+    """
     topics = list(found)
     known = [(name, each) for name, each in topics if each.format]
     if not known:
         raise Rejected("no topic was recognised, so there are no settings to write")
     top = [line for said in head for line in comments(said)]
-    return "\n".join([*top, *_intake(topics, registry)]) + "\n"
+    read = {name: each for name, each in own.items() if name not in dict(known)}
+    return "\n".join([*top, *_intake(topics, registry, read)]) + "\n"
 
 
-def _intake(topics: list[Recognised], registry: str) -> Iterator[str]:
+def _intake(topics: list[Recognised], registry: str, own: Mapping[str, str]) -> Iterator[str]:
     yield "intake:"
     yield "  topics:"
     for name, found in topics:
@@ -41,6 +52,10 @@ def _intake(topics: list[Recognised], registry: str) -> Iterator[str]:
         else:
             choice = " or ".join(found.candidates) or "?"
             yield f"    # {scalar(name)}: {choice}"
+    if own:
+        yield "    # Sentinel's own, where `sentinel bridge` puts what comes over HTTP"
+    for name, each in own.items():
+        yield f"    {scalar(name)}: {scalar(each)}"
     services = [(name, found.service) for name, found in topics if found.format and found.service]
     if services:
         yield "  services:  # of records that name none: check them"

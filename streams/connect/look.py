@@ -24,6 +24,7 @@ from streams.connection import KafkaSettings
 
 LAST = 50  # records of each partition
 WATCH_S = 2.0  # between the two moments at which ends are compared, at least
+SPREAD_MS = 1000  # of a partition's sample, below which it is a burst and tells no rate
 TOPIC_BYTES = 4 * 1024 * 1024  # of one topic's sample
 TOPIC_RECORDS = 1000  # the same
 FARTHER = 20  # times as many offsets back, where transactions' marks fill the end
@@ -40,7 +41,7 @@ class Rate(NamedTuple):
     """How fast a topic is; `last` is None where no record came."""
 
     now: float  # records/s while we looked
-    tail: float  # records/s from the first to the last record of the sample
+    tail: float  # records/s from the first to the last record of the sample; 0: a burst
     size: float  # bytes of a record, on average
     last: int | None  # epoch ms of the newest record
 
@@ -76,7 +77,7 @@ class Seen:
 def _per_second(records: Sequence[Sampled]) -> float:
     times = [record.at for record in records]
     spread = max(times, default=0) - min(times, default=0)
-    return (len(times) - 1) * 1000 / spread if spread else 0.0
+    return (len(times) - 1) * 1000 / spread if spread >= SPREAD_MS else 0.0
 
 
 Progress = Callable[[int, int], None]  # topics looked at, of how many

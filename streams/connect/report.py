@@ -81,14 +81,14 @@ def speed(rate: Rate, now: int) -> str:
         return "-"
     if rate.now:
         return _number(rate.now)
-    if now - rate.last <= OLD_MS and rate.tail:
-        return f"~{_number(rate.tail)}"
+    if now - rate.last <= OLD_MS:
+        return f"~{_number(rate.tail)}" if rate.tail else "a burst"
     return "quiet"
 
 
 def amount(rate: Rate, now: int) -> str:
     """Bytes a second, for a person."""
-    if rate.last is None or not (rate.now or now - rate.last <= OLD_MS):
+    if rate.last is None or not (rate.now or (rate.tail and now - rate.last <= OLD_MS)):
         return "-"
     size = (rate.now or rate.tail) * rate.size
     for unit in ("B", "KiB", "MiB"):

@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.broker.embedded import EmbeddedBroker
 from streams.connection import KafkaSettings
+from streams.intake.settings import IntakeSettings
 from streams.settings import Settings
 from tests.streams.commands.conftest import Sentinel, one_line
 from tests.streams.connect.fleet import FLEET, STRANGERS, timed
@@ -145,7 +146,7 @@ def test_a_fleets_topics_are_named_and_nothing_is_left_behind(
     assert first["bytes_per_record"] > 100
 
     intake = Settings.load({}, file).intake
-    assert intake.topics == {
+    assert intake.topics == IntakeSettings().topics | {
         topic: each["format"] for topic, each in found.items() if each["format"]
     }
     assert {"graphite", "text", "cri"} == {intake.topics[topic] for topic in intake.services}
@@ -188,7 +189,8 @@ def test_avro_is_read_through_the_registry_that_settings_name(
     assert (found["format"], found["certainty"]) == ("avro", "sure")
     assert served.asked == ["/schemas/ids/7"]
     intake = Settings.load({}, Path("avro.yaml")).intake
-    assert (intake.topics, intake.registry.url) == ({topic: "avro"}, served.url)
+    own = IntakeSettings().topics
+    assert (intake.topics, intake.registry.url) == (own | {topic: "avro"}, served.url)
 
 
 @pytest.mark.broker

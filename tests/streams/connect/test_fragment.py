@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import Rejected
+from streams.bridge.app import unread
 from streams.connect.fragment import fragment, refuse_to_overwrite, save, scalar
 from streams.connect.recognise import Found
+from streams.intake.settings import IntakeSettings
 from streams.settings import Settings
 
 SURE = Found("beats", "sure", ("50 of 50 records have @metadata.beat",))
@@ -35,6 +37,17 @@ def test_putting_a_comment_right_is_taking_its_mark_away(tmp_path: Path) -> None
     text = fragment([("a", SURE), ("c", UNSURE)], [])
     mended = text.replace("# c: vector or json", "c: vector")
     assert loaded(mended, tmp_path).intake.topics == {"a": "beats", "c": "vector"}
+
+
+def test_what_the_bridge_writes_to_is_read_on(tmp_path: Path) -> None:
+    """Also where its records are of several kinds, which their headers tell apart."""
+    own = {"raw.logs": "json", "raw.metrics": "json"}
+    text = fragment([("raw.logs", SURE), ("raw.metrics", UNSURE)], [], own=own)
+    assert loaded(text, tmp_path).intake.topics == {"raw.logs": "beats", "raw.metrics": "json"}
+    assert (
+        unread(loaded(fragment([("a", SURE)], [], own=IntakeSettings().topics), tmp_path).intake)
+        == set()
+    )
 
 
 def test_avro_takes_its_registry_along(tmp_path: Path) -> None:

@@ -52,9 +52,10 @@ def test_the_speed_of_partitions_adds_up() -> None:
         0: [Sampled(b"x", NOW - 1000 + 100 * i, {}) for i in range(11)],  # 10 a second
         1: [Sampled(b"x", NOW - 2000 * i, {}) for i in range(2)],  # one in two seconds
         2: [Sampled(b"x", NOW, {})],  # one alone says nothing
+        3: [Sampled(b"x", NOW - i, {}) for i in range(2)],  # nor do two that came at once
     }
     assert seen.rate.tail == pytest.approx(10.5)
-    assert seen.rate.size == pytest.approx(300 / 14)
+    assert seen.rate.size == pytest.approx(300 / 16)
     assert seen.rate.last == NOW
 
 
@@ -87,6 +88,7 @@ def test_a_topic_that_we_may_not_read_says_so() -> None:
         (Rate(120.4, 90.0, 200.0, NOW), "120", "24 KiB"),
         (Rate(0.0, 90.0, 200.0, NOW), "~90", "18 KiB"),
         (Rate(0.0, 90.0, 200.0, NOW - 3_600_000), "quiet", "-"),
+        (Rate(0.0, 0.0, 200.0, NOW), "a burst", "-"),
         (Rate(0.0, 0.0, 0.0, None), "-", "-"),
         (Rate(0.25, 0.1, 100.0, NOW), "0.25", "25 B"),
         (Rate(20_000.0, 0.0, 1000.0, NOW), "20000", "19 MiB"),
