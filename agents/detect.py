@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -27,9 +28,9 @@ from agents.scorer.scorer import Scores, score_rows
 from agents.series_block import EVIDENCE, Block
 from agents.series_index import Place, Places, SeriesIndex
 from agents.share import Said, Share, by_block, patience, placed
-from agents.telling import event_of, opened
+from agents.telling import event_of, interval_of, opened
 from agents.turnings import beaten, looping, overdue
-from agents.watch import Sample, Verdict, step
+from agents.watch import Sample, Verdict, doubtful, step
 from agents.weak import Faint, Weak, hints
 from runbooks.thresholds import Rule
 from schemas.anomalies import Anomaly
@@ -283,7 +284,11 @@ class Detect:
             block.remember(share.rows[done:until], share.at[done:until], value[done:until])
             done = until
             if watch is None:
-                verdict = Verdict(opened(block, row, sample, scores, i), "opened")
+                watch = opened(block, row, sample, scores, i)
+                if doubtful(raw, interval_of(block, row), self.settings.watch):
+                    block.open[row] = msgspec.structs.replace(watch, doubted=True)
+                    continue
+                verdict = Verdict(watch, "opened")
             yield from self._told(block, row, verdict, sample, clock, place)
         block.remember(share.rows[done:], share.at[done:], value[done:])
 
@@ -302,6 +307,9 @@ class Detect:
             last = int(block.written[row] - 1) % EVIDENCE
             sample = Sample(at, float(block.ring_value[row, last]), 0.0)
             block.changed = True
+            if watch.doubted:
+                del block.open[row]
+                return
             yield from self._told(block, row, Verdict(watch, "cleared", "ended"), sample, clock)
 
     def _told(
@@ -313,6 +321,9 @@ class Detect:
         clock: Clock,
         place: int = -1,
     ) -> Iterator[Said]:
+        if verdict.change == "dropped":
+            del block.open[row]
+            return
         if verdict.change == "cleared":
             block.open.pop(row, None)
         else:

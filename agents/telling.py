@@ -33,12 +33,17 @@ def opened(block: Block, row: int, sample: Sample, scores: Scores, i: int) -> Wa
         low=low,
         high=high,
         statistic=fired,
-        horizon_s=horizon(fired, float(block.state.floats[row, GAP]) or UNKNOWN),
+        horizon_s=horizon(fired, interval_of(block, row)),
         before=before,
         moved_at=sample.at if before is None else moved_at(times, values, before),
     )
     name = f"anm-{derive('anomaly', block.names[row], f'{sample.at:.3f}')[:12]}"
     return open_watch(name, sample, alarm)
+
+
+def interval_of(block: Block, row: int) -> float:
+    """How often a row's series is sampled, in seconds."""
+    return float(block.state.floats[row, GAP]) or UNKNOWN
 
 
 def event_of(

@@ -6,6 +6,11 @@ recovered when the series is calm and back in that range, and as adapted when it
 calm outside of it for so long that this is the new normal. A value that stays outside is a
 level shift, whatever it was opened as: one anomaly with two levels, not a chain of spikes.
 
+A low or medium alarm of a series that is sampled every second or two is doubted: a hiccup of the
+machine looks like that and is over before anybody could look. It is said once it has lasted, from
+when it began, or when its score has risen; else it never was. Sampled less often, one sample that
+is out of range says as much as several of these, so it is said at once.
+
 A level that creeps or a series that is restless alarms within its range. There the range says
 nothing about its end: it clears when its score has been low for some time.
 """
@@ -45,6 +50,12 @@ class WatchSettings(BaseModel):
     )
     quiet: float = Field(default=0.5, gt=0, le=1, description="what a low score is, 1 alarms")
     update_s: float = Field(default=10.0, gt=0, description="at most one update in this time")
+    doubt_s: float = Field(
+        default=3.0, ge=0, description="seconds that a weak alarm has to last; 0: none is doubted"
+    )
+    sure: float = Field(
+        default=2.0, ge=1, description="score from which on an alarm is not weak: high severity"
+    )
 
 
 class Watch(msgspec.Struct, frozen=True):
@@ -72,6 +83,7 @@ class Watch(msgspec.Struct, frozen=True):
     level: float = 0.0  # the one that it has now
     moved_at: float = 0.0  # when it left, as far as its last points tell
     heard_at: float = 0.0  # newest sample
+    doubted: bool = False  # not said yet, and perhaps never
 
 
 class Sample(NamedTuple):
@@ -83,10 +95,13 @@ class Sample(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What a sample changes: nothing (""), updated, or cleared with its ending."""
+    """What a sample changes: nothing (""), opened, updated, or cleared with its ending.
+
+    Or dropped: it was doubted, and is over.
+    """
 
     watch: Watch
-    change: Literal["", "opened", "updated", "cleared"]
+    change: Literal["", "opened", "updated", "cleared", "dropped"]
     ending: Literal["", "recovered", "adapted", "ended"] = ""
 
 
@@ -126,6 +141,15 @@ def open_watch(anomaly: str, sample: Sample, alarm: Opening) -> Watch:
     return msgspec.structs.replace(watch, left=not in_range(watch, sample.value))
 
 
+def doubtful(score: float, interval: float, settings: WatchSettings) -> bool:
+    """Whether an alarm has to last before it is said; `interval` is the series', in seconds.
+
+    >>> doubtful(1.3, 1.0, WatchSettings()), doubtful(1.3, 15.0, WatchSettings())
+    (True, False)
+    """
+    return score < settings.sure and interval < settings.doubt_s
+
+
 def bounded(value: float) -> float:
     """A range's end as a finite number."""
     return min(max(value, -LARGEST), LARGEST) if not math.isnan(value) else 0.0
@@ -135,6 +159,8 @@ def step(watch: Watch, sample: Sample, settings: WatchSettings) -> Verdict:
     """The watch after one more sample, and what to say of it."""
     was_shift = shifted(watch)
     watch = _learned(watch, sample, settings)
+    if watch.doubted:
+        return _doubted(watch, sample, settings)
     if watch.inside >= settings.clear_samples if watch.left else _calmed(watch, settings):
         return Verdict(watch, "cleared", "recovered")
     if _usual(watch, settings):
@@ -145,6 +171,19 @@ def step(watch: Watch, sample: Sample, settings: WatchSettings) -> Verdict:
     if news or risen or due:
         said = msgspec.structs.replace(watch, said_at=sample.at, said_score=watch.score)
         return Verdict(said, "updated")
+    return Verdict(watch, "")
+
+
+def _doubted(watch: Watch, sample: Sample, settings: WatchSettings) -> Verdict:
+    if watch.inside >= settings.clear_samples if watch.left else _calmed(watch, settings):
+        return Verdict(watch, "dropped")
+    unusual = sample.raw >= 1 or not in_range(watch, sample.value)
+    lasted = sample.at - watch.since >= settings.doubt_s
+    if watch.score >= settings.sure or (lasted and unusual):
+        said = msgspec.structs.replace(
+            watch, doubted=False, said_at=sample.at, said_score=watch.score
+        )
+        return Verdict(said, "opened")
     return Verdict(watch, "")
 
 

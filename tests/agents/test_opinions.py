@@ -51,7 +51,7 @@ def run(by: Detect, some: list[Samples], first: int = 0) -> list[Anomaly]:
     return [a for n, frame in enumerate(some, first) for a in by.feed(frame, 0, n)]
 
 
-def spiked(at: int, series: tuple[int, ...] = (0,), height: float = 60, length: int = 2) -> Any:
+def spiked(at: int, series: tuple[int, ...] = (0,), height: float = 60, length: int = 6) -> Any:
     table = values()
     for one in series:
         table[at : at + length, one] += height
@@ -142,7 +142,7 @@ def test_a_service_may_be_given_a_detector_of_rivers_by_name() -> None:
     said = run(detect(models={"checkout": GAUSS}), frames(spiked(300)))
     first = next(a for a in said if a.series == NAMES[0] and a.change == "opened")
     assert first.statistic == "river anomaly.GaussianScorer"
-    assert first.at.timestamp() == T0 + 300
+    assert first.since.timestamp() == T0 + 300
     others = run(detect(models={"queue": GAUSS}), frames(spiked(300)))
     assert not any("river" in a.statistic for a in others)
 

@@ -1,5 +1,6 @@
 """The life of an anomaly, sample by sample."""
 
+import msgspec
 import pytest
 
 from agents.scorer.kind import Kind
@@ -11,6 +12,7 @@ from agents.watch import (
     Watch,
     WatchSettings,
     bounded,
+    doubtful,
     open_watch,
     shifted,
     step,
@@ -26,6 +28,10 @@ def opened(direction: int = 1, value: float = 50.0, kind: Kind = Kind.SPIKE) -> 
     return open_watch("anm-1", Sample(100.0, value, 1.5), alarm)
 
 
+def doubted(score: float = 1.5) -> Watch:
+    return msgspec.structs.replace(opened(), doubted=True, score=score)
+
+
 def told(watch: Watch, *samples: tuple[float, float], start: float = 100.0) -> list[Verdict]:
     """Verdicts on (value, raw) samples, one a second."""
     out = []
@@ -33,7 +39,7 @@ def told(watch: Watch, *samples: tuple[float, float], start: float = 100.0) -> l
         verdict = step(watch, Sample(start + n, value, raw), SETTINGS)
         watch = verdict.watch
         out.append(verdict)
-        if verdict.change == "cleared":
+        if verdict.change in {"cleared", "dropped"}:
             break
     return out
 
@@ -130,3 +136,54 @@ def test_on_a_slow_series_days_make_a_level_normal() -> None:
 def test_an_infinite_range_can_be_written_down() -> None:
     assert bounded(float("inf")) == 1e300
     assert bounded(float("nan")) == 0.0
+
+
+# ---- doubted
+
+
+@pytest.mark.parametrize(
+    ("score", "interval", "doubt_s", "doubted"),
+    [
+        (1.0, 1.0, 3.0, True),
+        (1.99, 2.9, 3.0, True),
+        (2.0, 1.0, 3.0, False),
+        (1.0, 3.0, 3.0, False),
+        (1.0, 60.0, 3.0, False),
+        (1.0, 0.1, 0.0, False),
+        (1.0, 60.0, 90.0, True),
+    ],
+)
+def test_only_weak_alarms_of_series_that_are_sampled_often_are_doubted(
+    *, score: float, interval: float, doubt_s: float, doubted: bool
+) -> None:
+    assert doubtful(score, interval, WatchSettings(doubt_s=doubt_s)) is doubted
+
+
+def test_a_doubted_alarm_that_lasts_is_said_and_has_begun_when_it_began() -> None:
+    verdicts = told(doubted(), *[(50.0, 0.0)] * 5)
+    assert [verdict.change for verdict in verdicts] == ["", "", "opened", "", ""]
+    assert verdicts[2].watch.since == 100.0
+
+
+def test_a_hiccup_is_never_said() -> None:
+    """Two samples out of range, then all is well."""
+    verdicts = told(doubted(), (50.0, 0.4), *[(5.0, 0.0)] * 30)
+    assert {verdict.change for verdict in verdicts[:-1]} == {""}
+    assert verdicts[-1].change == "dropped"
+
+
+def test_what_comes_back_while_it_is_doubted_is_said() -> None:
+    verdicts = told(doubted(), *[(5.0, 0.0)] * 4, (50.0, 1.2))
+    assert [verdict.change for verdict in verdicts] == ["", "", "", "", "opened"]
+
+
+def test_a_doubted_alarm_whose_score_rises_is_said_at_once() -> None:
+    assert [v.change for v in told(doubted(), (90.0, 2.5))] == ["opened"]
+
+
+def test_restlessness_within_the_range_is_dropped_when_it_has_been_quiet() -> None:
+    alarm = Opening(int(Kind.JITTER), 0, low=0.0, high=100.0)
+    watch = open_watch("anm-1", Sample(100.0, 50.0, 1.2), alarm)
+    quiet = [(50.0, 0.0)] * SETTINGS.quiet_samples
+    verdicts = told(msgspec.structs.replace(watch, doubted=True), *quiet)
+    assert [verdict.change for verdict in verdicts][-1] == "dropped"
