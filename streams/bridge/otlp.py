@@ -48,22 +48,19 @@ def content_of(request: Request) -> Content:
     return Content(NAMES[media], media)
 
 
-def metrics_accepted(request: Request, _: Content, result: Result) -> Response:
-    """Success, of metrics."""
-    message = ExportMetricsServiceResponse()
-    if result.refused:
-        message.partial_success.rejected_data_points = refused_elements(result)
-        message.partial_success.error_message = in_one_line(result.faults, result.refused)
-    return _encoded(request, 200, message)
+def _accepted(
+    answer: Callable[[], Any], rejected: str
+) -> Callable[[Request, Content, Result], Response]:
+    """Success, of metrics or logs; `rejected` is where the message counts what was refused."""
 
+    def accepted(request: Request, _: Content, result: Result) -> Response:
+        message = answer()
+        if result.refused:
+            setattr(message.partial_success, rejected, refused_elements(result))
+            message.partial_success.error_message = in_one_line(result.faults, result.refused)
+        return _encoded(request, 200, message)
 
-def logs_accepted(request: Request, _: Content, result: Result) -> Response:
-    """Success, of logs."""
-    message = ExportLogsServiceResponse()
-    if result.refused:
-        message.partial_success.rejected_log_records = refused_elements(result)
-        message.partial_success.error_message = in_one_line(result.faults, result.refused)
-    return _encoded(request, 200, message)
+    return accepted
 
 
 def refused(request: Request, refusal: RefusedRequest) -> Response:
@@ -149,7 +146,7 @@ OTLP_METRICS = _endpoint(
     "/v1/metrics",
     "OpenTelemetry metrics (OTLP/HTTP)",
     Route(RAW_METRICS, samples=True),
-    metrics_accepted,
+    _accepted(ExportMetricsServiceResponse, "rejected_data_points"),
     _document(
         "metrics",
         "rejectedDataPoints",
@@ -160,7 +157,7 @@ OTLP_LOGS = _endpoint(
     "/v1/logs",
     "OpenTelemetry logs (OTLP/HTTP)",
     Route(RAW_LOGS, lines=True),
-    logs_accepted,
+    _accepted(ExportLogsServiceResponse, "rejected_log_records"),
     _document(
         "log records",
         "rejectedLogRecords",

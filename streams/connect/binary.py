@@ -84,14 +84,19 @@ def _keys(attributes: Iterable[Any]) -> bool:
     return _printable(*(pair.key for pair in attributes))
 
 
+def _within(resources: Iterable[Any], scopes: str, items: str) -> list[Any]:
+    """What is in all scopes of all resources of an export request of OTLP."""
+    return [
+        item
+        for resource in resources
+        for scope in getattr(resource, scopes)
+        for item in getattr(scope, items)
+    ]
+
+
 def _metrics(value: bytes) -> bool:
     request = ExportMetricsServiceRequest.FromString(value)
-    metrics = [
-        metric
-        for resource in request.resource_metrics
-        for scope in resource.scope_metrics
-        for metric in scope.metrics
-    ]
+    metrics = _within(request.resource_metrics, "scope_metrics", "metrics")
     resources = [each.resource for each in request.resource_metrics]
     if not metrics or not _known([request, *request.resource_metrics, *metrics]):
         return False
@@ -112,12 +117,7 @@ def _points(metric: Any) -> Iterable[Any]:
 
 def _logs(value: bytes) -> bool:
     request = ExportLogsServiceRequest.FromString(value)
-    lines = [
-        line
-        for resource in request.resource_logs
-        for scope in resource.scope_logs
-        for line in scope.log_records
-    ]
+    lines = _within(request.resource_logs, "scope_logs", "log_records")
     if not lines or not _known([request, *request.resource_logs, *lines]):
         return False
     return all(
@@ -131,12 +131,7 @@ def _logs(value: bytes) -> bool:
 
 def _traces(value: bytes) -> bool:
     request = ExportTraceServiceRequest.FromString(value)
-    spans = [
-        span
-        for resource in request.resource_spans
-        for scope in resource.scope_spans
-        for span in scope.spans
-    ]
+    spans = _within(request.resource_spans, "scope_spans", "spans")
     return bool(spans) and all(
         len(span.trace_id) == TRACE_BYTES
         and len(span.span_id) == SPAN_BYTES
