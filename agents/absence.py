@@ -1,5 +1,7 @@
 """One series of a service that is silent, or whose counter starts over and over."""
 
+from math import inf
+
 import msgspec
 
 MISSING, RESET = "missing", "reset"
@@ -28,6 +30,14 @@ class Absence(msgspec.Struct, frozen=True):
     level: float = 1.0  # how bad it is by itself, 1 or more
     over: Moment | None = None
     over_at: float = 0.0
+    counted: bool = False  # the one that opened it: all that joined have been told of
+
+    @property
+    def count_at(self) -> float:
+        """When those that fell silent with the first have joined: their rhythms are alike."""
+        if self.counted or self.rank > 1 or not self.allowed:
+            return inf
+        return self.at + min(self.allowed, (self.until - self.at) / 2)
 
     def lasts(self, moment: Moment) -> bool:
         """Whether it is under way at a place of the stream."""

@@ -31,7 +31,7 @@ from schemas.frames import parsed, service_of
 
 KEEP_S = 600.0  # what is over is remembered so long: blocks are saved far more often
 FEW = 4  # series: of fewer, all being silent is no great thing
-LATE, BACK, OVER = "late", "back", "over"
+LATE, BACK, COUNT, OVER = "late", "back", "count", "over"
 
 Change = Literal["opened", "updated", "cleared"]
 
@@ -95,10 +95,10 @@ class Roll:
             return
         if clock.after >= self._next:
             waiting += [
-                _over(where, absence, blocks, kind, clock)
+                turning
                 for (_, kind), held in self._open.items()
                 for where, absence in held.items()
-                if absence.until <= clock.after
+                for turning in _passed(where, absence, blocks, kind, clock)
             ]
         heapq.heapify(waiting)
         frame = _Frame(index, offset, clock, total)
@@ -106,8 +106,9 @@ class Roll:
             turning = heapq.heappop(waiting)
             yield from self._one(turning, frame)
             mine = self._open[service_of(turning.series), turning.kind].get(turning.where)
-            if mine and turning.what == LATE and mine.until <= clock.after:
-                heapq.heappush(waiting, _over(turning.where, mine, blocks, turning.kind, clock))
+            if mine and turning.what == LATE:
+                for passed in _passed(turning.where, mine, blocks, turning.kind, clock):
+                    heapq.heappush(waiting, passed)
         if clock.after >= self._next:
             self._prune(blocks, clock.after)
             self._plan()
@@ -129,6 +130,10 @@ class Roll:
         if turning.what == BACK:
             self.left(turning.where)
         if mine is None or (turning.what == OVER and mine.until != turning.at):
+            return
+        if turning.what == COUNT:
+            if mine.count_at == turning.at:
+                yield from self._count(service, turning, mine, frame)
             return
         if turning.what == OVER and turning.kind == MISSING:
             self._gone[turning.where] = service
@@ -172,6 +177,20 @@ class Roll:
         if running is None:
             yield self._said(service, turning, mine, "opened", frame)
         elif rank & (rank - 1) == 0:  # twice as many as when it was said last
+            yield self._said(service, turning, mine, "updated", frame)
+
+    def _count(
+        self, service: str, turning: Turning, mine: Absence, frame: "_Frame"
+    ) -> Iterator[Said]:
+        """Say how many there are in the end: of a service that is gone, all."""
+        self._keep(service, turning, msgspec.structs.replace(mine, counted=True), frame)
+        moment = turning.moment(frame.offset)
+        count = sum(
+            absence.lasts(moment)
+            for side in (self._open, self._past)
+            for absence in side[service, turning.kind].values()
+        )
+        if count & (count - 1):  # else it was said
             yield self._said(service, turning, mine, "updated", frame)
 
     def _join(self, anomaly: str, begun: Moment) -> int:
@@ -284,19 +303,24 @@ class _Frame(NamedTuple):
 
 
 def _next(absence: Absence) -> float:
-    """When time alone changes something: it is over, or may be forgotten."""
-    return absence.until if absence.over is None else absence.over_at + KEEP_S
+    """When time alone changes something: it is counted, over, or may be forgotten."""
+    if absence.over is None:
+        return min(absence.count_at, absence.until)
+    return absence.over_at + KEEP_S
 
 
 def _held(block: Block, kind: str) -> dict[int, Absence]:
     return block.silent if kind == MISSING else block.resetting
 
 
-def _over(
+def _passed(
     where: Place, absence: Absence, blocks: Sequence[Block], kind: str, clock: Clock
-) -> Turning:
+) -> Iterator[Turning]:
+    """What time alone has done to it by the end of a frame."""
     name = blocks[where.block].names[where.row]
-    return Turning(clock.place(absence.until), False, absence.until, name, OVER, kind, where)  # noqa: FBT003 - time, not a sample
+    for what, at in ((COUNT, absence.count_at), (OVER, absence.until)):
+        if at <= clock.after:
+            yield Turning(clock.place(at), False, at, name, what, kind, where)  # noqa: FBT003 - time, not a sample
 
 
 def _score(kind: str, held: Mapping[Place, Absence], total: int, mine: Absence) -> float:

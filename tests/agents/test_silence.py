@@ -110,11 +110,25 @@ def test_an_exporter_that_dies_is_one_anomaly_however_many_series_it_had() -> No
     back = [p for name in names for p in every(name, 10, 450, 470)]
     out = said(new(), frames(ON[:120], points, back, size=1000))
     assert len({a.anomaly for a in out}) == 1
-    assert [a.change for a in out] == ["opened", *["updated"] * 8, "cleared"]
+    assert [a.change for a in out] == ["opened", *["updated"] * 9, "cleared"]
     assert out[-1].ending == "recovered"
-    assert out[-2].reason.startswith("256 of 300 series of checkout have sent nothing since")
+    assert out[-3].reason.startswith("256 of 300 series of checkout have sent nothing since")
+    assert out[-2].reason.startswith("300 of 300 series of checkout have sent nothing since")
     assert [s.severity.rank for s in out[:-1]] == sorted(s.severity.rank for s in out[:-1])
-    assert (out[0].severity, out[-2].severity) == (Severity.low, Severity.medium)
+    assert (out[0].severity, out[-2].severity) == (Severity.low, Severity.high)
+
+
+@pytest.mark.parametrize(("silent", "last"), [(1, ""), (3, "3 of 7"), (4, "4 of 7"), (7, "7 of 7")])
+def test_in_the_end_all_that_are_silent_are_counted(silent: int, last: str) -> None:
+    """A service that is gone is as bad as it gets, whatever number of series it had."""
+    names = [canonical("cpu", {"service": "checkout", "host": str(n)}) for n in range(7)]
+    points = [every(name, 10, 0, 500 if n < silent else 2000) for n, name in enumerate(names)]
+    out = [a for a in said(new(), frames(ON, *points)) if a.change != "cleared"]
+    assert max(a.score for a in out) == out[-1].score == 1 + silent / 7
+    assert out[-1].reason.startswith(f"{last} series of checkout" if last else "cpu has sent")
+    at = [round(a.at.timestamp() - T0 / 1000) for a in out]
+    assert at[-1] <= 530 + 40
+    assert len(out) == len({a.id for a in out}) <= 4
 
 
 def test_two_services_that_fall_silent_are_two() -> None:
