@@ -21,7 +21,7 @@ from runbooks.rates import load_rates
 from runbooks.rego import EXAMPLE, lint_policies
 from schemas.avro import EVENTS, drift
 from schemas.errors import Denied, Rejected, SentinelError, Unavailable
-from schemas.topics import CATALOGUE, TICKS
+from schemas.topics import CATALOGUE, RAW, TICKS
 from sinks.revision import revision
 from streams import parts
 from streams.broker.java import find_java
@@ -53,6 +53,7 @@ def inspect(settings: Settings) -> Iterator[Finding]:
     yield from cluster
     if all(found.status != "fail" for found in cluster):
         yield from _guarded("topics", lambda: topics(settings), "run `sentinel topics create`")
+        yield from _guarded("intake", lambda: intake(settings), "correct intake.topics")
         yield from _guarded("clock", lambda: clock(settings), "run `sentinel worker clock`")
     yield from schemas()
     yield from _guarded("database", lambda: database(settings), "start it, or correct database.url")
@@ -91,6 +92,17 @@ def topics(settings: Settings) -> Iterator[Finding]:
         yield Finding("topics", "warn", said, "change the topic if that was not meant")
     if not missing and not differing:
         yield Finding("topics", "ok", f"all {len(present)} as the catalogue wants them")
+
+
+def intake(settings: Settings) -> Iterator[Finding]:
+    """Whether the topics that intake is to read are there; our own were looked for already."""
+    there, prefix = reach(settings.kafka).topics, settings.kafka.topic_prefix
+    named = settings.intake.topics.keys() - {topic.name for topic in RAW}
+    if missing := sorted(name for name in named if prefix + name not in there):
+        detail = f"{', '.join(missing)} in intake.topics, not on the cluster"
+        yield Finding("intake", "warn", detail, "correct the name, or make the topic")
+    else:
+        yield Finding("intake", "ok", f"reads {len(settings.intake.topics)} topics")
 
 
 def clock(settings: Settings) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from streams.commands.terminal import Json, as_json, rows, say, show, span
 if TYPE_CHECKING:
     from streams.intake.reports import Key, Sum, Summary
 
+QUIET_S = 30.0  # without a report; a worker that reads something gives one every few seconds
 app = typer.Typer(help="What intake reads, refuses and leaves out.", no_args_is_help=True)
 EXAMPLES = """Examples:
 
@@ -72,6 +73,8 @@ def report(
         return
     _omissions(kept, service, minutes)
     _flows(found, waiting, minutes * 60, now, topic, tenant)
+    for name in sorted(sources - waiting.keys()):
+        say(f"{name} is in intake.topics, but not on the cluster: correct the name, or make it")
 
 
 def _meant(option: str, given: str | None, known: set[str]) -> None:
@@ -146,8 +149,12 @@ def _flows(
     for name in sorted(found.held):
         say(f"tenant {name} waits for its bytes_per_s: its lag grows, nothing is lost")
     if found.workers:
-        last = max(found.workers.values())
-        say(f"{len(found.workers)} workers, the last word {span(now - last)} ago")
+        last, count = now - max(found.workers.values()), len(found.workers)
+        quiet = ""
+        if last.total_seconds() > QUIET_S:
+            behind = sum(waiting.values())
+            quiet = f": {behind} records wait, does one still run?" if behind else ", all is read"
+        say(f"{count} worker{'s' * (count > 1)}, the last word {span(last)} ago{quiet}")
     else:
         say("no worker of intake has read anything in this time: does one run (`sentinel up`)?")
 

@@ -10,8 +10,13 @@ from typing import Any
 import pytest
 
 from executors.http_targets import HttpSettings
-from streams.inspection import Finding, database, executor, files, inspect, skew
+from schemas.topics import Topic
+from streams.broker.embedded import EmbeddedBroker
+from streams.connection import KafkaSettings
+from streams.inspection import Finding, database, executor, files, inspect, intake, skew
+from streams.intake.settings import IntakeSettings
 from streams.settings import Settings
+from streams.topics import create
 
 
 @pytest.mark.parametrize(
@@ -111,6 +116,23 @@ def test_targets_are_only_read(target: str) -> None:
     assert [each.status for each in found] == ["ok", "fail"]
     assert found[1].detail.startswith("gone: ")
     assert Target.asked == ["GET"]
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize(
+    ("topics", "status"),
+    [(["there", "gone"], "warn"), (["there"], "ok"), (["raw.logs"], "ok")],
+)
+def test_a_topic_that_intake_waits_for_in_vain_is_said(
+    broker: EmbeddedBroker, topic_prefix: str, topics: list[str], status: str
+) -> None:
+    """Sentinel's own are not said twice."""
+    kafka = KafkaSettings(brokers=broker.bootstrap, topic_prefix=f"{topic_prefix}-")
+    create(kafka, [Topic("there", None, "none", 60_000, partitions=1)])
+    read = IntakeSettings(topics=dict.fromkeys(topics, "json"))
+    (found,) = intake(Settings(kafka=kafka, intake=read))
+    assert found.status == status
+    assert ("gone in intake.topics" in found.detail) == (status == "warn")
 
 
 def test_without_a_cluster_the_rest_is_still_looked_at(tmp_path: Path) -> None:

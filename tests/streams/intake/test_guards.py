@@ -17,6 +17,7 @@ from schemas.operations import DeadLetter
 from schemas.topics import INTAKE_REPORTS, RAW_LOGS, RAW_METRICS, RAW_REMOTE_WRITE
 from streams.broker.embedded import EmbeddedBroker
 from streams.cli import main
+from streams.commands import intake as commands
 from streams.intake.intake import KEPT_BYTES
 from streams.intake.settings import IntakeSettings
 from tests.streams.intake.test_intake import count, working
@@ -232,3 +233,18 @@ def test_a_service_of_which_nothing_was_refused_may_not_come_at_all(ran: Ran) ->
     look = "sentinel tail samples --service nobody --minutes 15"
     assert ran.only
     assert look in said("--service", "nobody")
+
+
+def test_what_intake_waits_for_in_vain_and_whether_it_lives_is_said(
+    ran: Ran, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(commands, "QUIET_S", 0.0)
+    assert main(["intake", "report"]) == 0
+    assert "1 worker, the last word " in (quiet := capsys.readouterr().err)
+    assert quiet.rstrip().endswith(" ago, all is read")
+    monkeypatch.setenv("SENTINEL_INTAKE__TOPICS", '{"raw.logs": "json", "gone": "json"}')
+    monkeypatch.setenv("SENTINEL_KAFKA__PREFIX", f"{ran.prefix}nobody-")
+    assert main(["intake", "report"]) == 0
+    behind = capsys.readouterr().err
+    assert "3 records wait, does one still run?" in behind
+    assert f"{ran.prefix}gone is in intake.topics, but not on the cluster" in behind
