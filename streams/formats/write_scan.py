@@ -28,7 +28,8 @@ from streams.formats.protobuf_scan import ASCII, SMALLEST, inside, varint
 from streams.formats.series import SeriesIndex
 from streams.formats.tree import ARENA, NODES, NONE, ROOT, SOURCES, Tree, child, whole
 
-PARTS = {1: 1, 2: 64}  # nodes that a sample may need, by version: its series, and symbols of it
+SYMBOL = b"\x22"  # stands before one, and may stand elsewhere
+SYMBOLS = 64  # that are learned of a request for each of its series, at most
 REFS = 256  # of a series in version 2, at most; one with more is read slowly
 ALL, SOME, NOTHING = 0, 1, 2  # of a message that was read
 ANY = 1 << 60  # samples of a message
@@ -87,15 +88,17 @@ class KnownSeries:
 
         Of each that was noted with exactly the samples that we see in it.
         """
-        count = len(rows.code) - start
-        if not count or len(left.message) > ARENA:
+        theirs = np.array(rows.origin[start:], np.int64) // ELEMENT - 1
+        parts = series = len(np.unique(theirs))
+        if self._version != 1:
+            parts += min(SYMBOLS * series, left.message.count(SYMBOL))
+        if not 0 < parts < NODES or len(left.message) > ARENA:
             return
-        self._tree.room(min(PARTS[self._version] * count, NODES // 2), len(left.message))
+        self._tree.room(parts, len(left.message))
         ours = self._scanned([left.message], ANY, learn=True).samples
         element = ours.origin // ELEMENT - 1
         if left.elements is not None:
             element = left.elements[element]
-        theirs = np.array(rows.origin[start:], np.int64) // ELEMENT - 1
         both, its = np.isin(element, theirs), np.isin(theirs, element)
         agreed = (
             np.array_equal(element[both], theirs[its])

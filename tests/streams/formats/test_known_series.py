@@ -298,6 +298,24 @@ def test_what_breaks_a_request_breaks_what_is_known_in_it(name: str) -> None:
     same(parsed(name, *batch, using=using), using, expected, cold)
 
 
+@writers
+def test_histograms_that_come_again_take_no_room(name: str) -> None:
+    """They are left each time, each as some dozen samples; what is known must not go for them."""
+    using = warm(name)
+    found = learned(using, name)
+    one = message(name, *({"__name__": f"h{n}", "job": "a"} for n in range(400)))
+    for series in one.timeseries:
+        del series.samples[:]
+        histogram = series.histograms.add(count_int=20, sum=4.5, timestamp=NOW)
+        histogram.positive_spans.add(offset=1, length=20)
+        histogram.positive_deltas.extend([1, *[0] * 19])
+    for _ in range(3):
+        result = parsed(name, packed(one), using=using)
+        assert len(result.samples.code) > 20 * 400
+    assert len(found._tree.nodes) <= 2048, "as many as at first"
+    assert known(using, name, MAKERS[name](NOW + 1, 1, 2, 3))
+
+
 def test_a_symbol_that_is_no_text_costs_its_request_whoever_refers_to_it() -> None:
     using, cold = warm("remote-write-2"), reading(late_s=0, future_s=0)
     raw = message("remote-write-2", *LABELS).SerializeToString()
