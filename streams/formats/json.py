@@ -25,6 +25,7 @@ from streams.formats.json_scan import NEVER, ORIGIN, STATED, TEXT, TIME, KnownLi
 from streams.formats.known import KnownRecords
 from streams.formats.limits import Refused, quoted
 from streams.formats.line_scan import put
+from streams.formats.record import moments, whose
 from streams.formats.series import origin_of
 from streams.formats.severity import severity
 from streams.formats.times import epoch_ms
@@ -216,10 +217,7 @@ class Parse:
         """Times and values as numbers, and what remains of them."""
         rows = self.rows
         put(rows, self.found)
-        at = epoch_ms(rows.at, lambda i, why: rows.refuse(rows.origin[i], "bad-time", why))
-        line_at = epoch_ms(
-            rows.line_at, lambda i, why: rows.refuse(rows.line_origin[i], "bad-time", why)
-        )
+        at, line_at = moments(rows, self.reading, epoch_ms)
         value = self.numbers(at)
         met = self.met
         there = np.flatnonzero(met.code >= 0)
@@ -240,7 +238,8 @@ class Parse:
             except (TypeError, ValueError):
                 if at[i] >= 0:
                     said = "missing" if given is UNSET else f"{quoted(given)} is no number"
-                    rows.refuse(rows.origin[i], "bad-value", said)
+                    service = whose(rows, self.reading, i)
+                    rows.refuse(rows.origin[i], "bad-value", said, service)
                     at[i] = -1
         return result
 

@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from streams.formats.columns import ELEMENT, Batch, Parsed, Reading, Rows, Scanned, settled
+from streams.formats.columns import (
+    ELEMENT,
+    Batch,
+    Milliseconds,
+    Parsed,
+    Reading,
+    Rows,
+    Scanned,
+    settled,
+)
 from streams.formats.limits import Limits, Refused, quoted
 from streams.formats.series import origin_of
 from streams.formats.times import ColumnReader, epoch_ms
@@ -215,7 +224,23 @@ def finished(
     scanned: Scanned | None = None,
 ) -> Parsed:
     """The columns of what records were read to, and of samples that were read without rows."""
-    at = times(rows.at, lambda i, why: rows.refuse(rows.origin[i], "bad-time", why))
-    line_at = times(rows.line_at, lambda i, why: rows.refuse(rows.line_origin[i], "bad-time", why))
+    at, line_at = moments(rows, reading, times)
     value: npt.NDArray[np.float64] = np.array(rows.value, np.float64)
     return settled(rows, at, value, line_at, batch, reading, scanned)
+
+
+def moments(rows: Rows, reading: Reading, times: ColumnReader) -> tuple[Milliseconds, Milliseconds]:
+    """The times of samples and of lines; what is none is refused, as its service's."""
+
+    def refused(i: int, why: str) -> None:
+        rows.refuse(rows.origin[i], "bad-time", why, whose(rows, reading, i))
+
+    def line_refused(i: int, why: str) -> None:
+        rows.refuse(rows.line_origin[i], "bad-time", why, rows.service[i])
+
+    return times(rows.at, refused), times(rows.line_at, line_refused)
+
+
+def whose(rows: Rows, reading: Reading, i: int) -> str:
+    """The service of a row's series."""
+    return reading.series.of_services(np.array([rows.code[i]]))[0]

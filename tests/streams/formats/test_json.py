@@ -108,6 +108,24 @@ def test_two_topics_may_lend_different_services_to_the_same_labels() -> None:
 @pytest.mark.parametrize(
     ("raw", "rule"),
     [
+        (event(value="high"), "bad-value"),
+        (without("value"), "bad-value"),
+        (event(at="yesterday"), "bad-time"),
+        (without("at"), "bad-time"),
+        (json.dumps(LINE | {"at": "yesterday"}).encode(), "bad-time"),
+    ],
+)
+def test_whose_a_refused_element_is_is_told(raw: bytes, rule: str) -> None:
+    """The report of intake is asked by service."""
+    using = reading()
+    for _ in range(2):  # also when its series is known
+        (reject,) = parsed("json", raw, using=using).rejects
+        assert (reject.rule, reject.services) == (rule, (("checkout", 1),))
+
+
+@pytest.mark.parametrize(
+    ("raw", "rule"),
+    [
         (b"", "empty"),
         (b" \n ", "empty"),
         (b"[]", "empty"),
