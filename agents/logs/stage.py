@@ -10,6 +10,7 @@ go as samples.
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -201,7 +202,13 @@ class _Telling:
 
 def _text(miner: Miner, ident: str) -> str:
     """A template's text, masked; its id when the miner has forgotten it."""
-    return masked(miner.template(ident)) if ident in miner else ident
+    return _shown(miner.template(ident)) if ident in miner else ident
+
+
+@lru_cache(maxsize=16_384)
+def _shown(template: str) -> str:
+    """Masked; a template is told of again and again."""
+    return masked(template)
 
 
 def _moment(bucket: int) -> datetime:
