@@ -1,9 +1,10 @@
 """Native histograms of remote write: the series that the same histogram of OTLP becomes."""
 
 import struct
-from itertools import accumulate, pairwise
+from itertools import accumulate, islice, pairwise
 from typing import Any
 
+import cramjam
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from streams.formats.columns import STALE, Native, Parsed, Reading
 from streams.formats.proto import remote_write_v1_pb2 as v1
 from streams.formats.proto import remote_write_v2_pb2 as v2
+from tests.streams.formats import contract
 from tests.streams.formats.goldens_otlp import POINT, _request
 from tests.streams.formats.reading import NOW, parsed, reading, samples
 from tests.streams.formats.test_remote_write import packed
@@ -307,3 +309,35 @@ def test_quantiles_are_those_of_the_data() -> None:
         off = np.log2(found[f"rt_p{q}"] / np.quantile(data, q / 100))
         assert abs(off) < 1.01 * 2**-3
     assert list(accumulate(count))[-1] == found["rt_count"]
+
+
+def _accounts_for(name: str, count: int) -> None:
+    """Whatever becomes of mutants, each has a fate, and what stands beside it the same one."""
+    good = request(name, native({1: 3}, reset_hint=GAUGE, timestamp=NOW - 1))
+    seeds = [
+        bytes(cramjam.snappy.decompress_raw(request(name, *histograms)))
+        for histograms in (
+            (native({1: 3, 4: 1}, {2: 5}, zeros=2), native({1: 9}, floats=True)),
+            (native({0: 3, 2: 1}, schema=-53, custom_values=[0.1, 0.5]), native({}, sum=ENDED)),
+            (native({-9: 1, 700: 2}, schema=8, reset_hint=GAUGE), native({3: 1}, reset_hint=RESET)),
+        )
+    ]
+    using, read = reading(late_s=0, future_s=0, series_per_service=10**6), 0
+    for mutant in islice(contract.mutations(seeds, seeds, seed=count), count):
+        result = parsed(name, good, packed(mutant), good, using=using)
+        assert result.samples.code.tolist().count(result.samples.code[0]) >= 2
+        assert result.elements >= 2 * 6 + 1
+        assert all(reject.record == 1 for reject in result.rejects)
+        read += not result.rejects
+    assert read, "no mutant was read at all"
+
+
+@VERSIONS
+def test_mutants_are_accounted_for(name: str) -> None:
+    _accounts_for(name, 300)
+
+
+@pytest.mark.faults
+@VERSIONS
+def test_ten_thousand_mutants_are_accounted_for(name: str) -> None:
+    _accounts_for(name, 10_000)
