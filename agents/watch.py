@@ -4,7 +4,8 @@ The expected range is kept as it was when the anomaly opened: the scorer learns 
 within minutes, but a service that is still slow has not recovered. So an anomaly clears as
 recovered when the series is calm and back in that range, and as adapted when it has been
 calm outside of it for so long that this is the new normal. A value that stays outside is a
-level shift, whatever it was opened as: one anomaly with two levels, not a chain of spikes.
+level shift, whatever it was opened as: one anomaly with two levels, not a chain of spikes. What
+goes on leaving is not normal, however long it lasts: it is asked again at twice that time.
 
 A low or medium alarm of a series that is sampled every second or two is doubted: a hiccup of the
 machine looks like that and is over before anybody could look. It is said once it has lasted, from
@@ -25,6 +26,7 @@ LEVEL_SHIFT = 2  # its Kind; the file of kinds would load numpy for whoever read
 SMOOTHING = 0.25  # weight of the newest sample: four samples decide, one does not
 LEVEL_SAMPLES = 12.0  # memory of the new level: it may still be on its way
 BACK = 2  # samples out of range that one within takes back
+ON = 0.4  # of its way, in the newer half of its time: a level that moves evenly goes 0.5
 LARGEST = 1e300  # an infinite range, as JSON can hold it
 
 
@@ -84,6 +86,8 @@ class Watch(msgspec.Struct, frozen=True):
     moved_at: float = 0.0  # when it left, as far as its last points tell
     heard_at: float = 0.0  # newest sample
     doubted: bool = False  # not said yet, and perhaps never
+    wait: int = 0  # samples until it may be normal, where that was put off
+    halfway: float | None = None  # its level at half of the time until it may be
 
 
 class Sample(NamedTuple):
@@ -164,7 +168,9 @@ def step(watch: Watch, sample: Sample, settings: WatchSettings) -> Verdict:
     if watch.inside >= settings.clear_samples if watch.left else _calmed(watch, settings):
         return Verdict(watch, "cleared", "recovered")
     if _usual(watch, settings):
-        return Verdict(watch, "cleared", "adapted")
+        if not _goes_on(watch):
+            return Verdict(watch, "cleared", "adapted")
+        watch = msgspec.structs.replace(watch, wait=2 * watch.samples, halfway=watch.level)
     news = shifted(watch) and not was_shift
     risen = watch.score > 1.5 * watch.said_score
     due = sample.at - watch.said_at >= settings.update_s
@@ -193,10 +199,12 @@ def _learned(watch: Watch, sample: Sample, settings: WatchSettings) -> Watch:
     calm = watch.calm + 1 if sample.raw < 1 else 0
     value_in, smooth_in = in_range(watch, sample.value), in_range(watch, smooth)
     outside = max(watch.outside - BACK, 0) if value_in else watch.outside + 1
+    level = watch.level + rate * (sample.value - watch.level)
     return msgspec.structs.replace(
         watch,
         smooth=smooth,
-        level=watch.level + rate * (sample.value - watch.level),
+        level=level,
+        halfway=level if watch.samples + 1 == settings.adapt_samples // 2 else watch.halfway,
         score=max(watch.score, sample.raw),
         samples=watch.samples + 1,
         calm=calm,
@@ -219,7 +227,15 @@ def _usual(watch: Watch, settings: WatchSettings) -> bool:
     lasted = watch.samples >= settings.adapt_samples or (
         watch.heard_at - watch.since >= settings.adapt_s and watch.samples >= settings.quiet_samples
     )
-    return lasted and watch.calm >= settings.clear_samples
+    return lasted and watch.samples >= watch.wait and watch.calm >= settings.clear_samples
+
+
+def _goes_on(watch: Watch) -> bool:
+    """Whether a level that left is still on its way: a leak, of which no level is the new one."""
+    if not shifted(watch) or watch.before is None or watch.halfway is None:
+        return False
+    way, newest = watch.level - watch.before, watch.level - watch.halfway
+    return newest * way > ON * way * way
 
 
 def shifted(watch: Watch) -> bool:

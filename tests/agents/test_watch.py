@@ -1,5 +1,7 @@
 """The life of an anomaly, sample by sample."""
 
+import math
+
 import msgspec
 import pytest
 
@@ -119,6 +121,35 @@ def test_what_never_left_its_range_lasts_while_its_score_is_high(kind: Kind) -> 
     quiet = told(restless[-1].watch, *[(8.0, 0.1)] * 9, start=110.0)
     assert (quiet[-1].change, quiet[-1].ending) == ("cleared", "recovered")
     assert len(quiet) == SETTINGS.quiet_samples
+
+
+@pytest.mark.parametrize("a_second", [0.5, -0.5])
+def test_what_goes_on_leaving_is_not_normal_until_it_stops(a_second: float) -> None:
+    """It is asked at 100 samples, at 200, and would be at 400; but from 250 on it stays."""
+    settings = SETTINGS.model_copy(update={"adapt_samples": 100})
+    direction = 1 if a_second > 0 else -1
+    alarm = Opening(int(Kind.TREND), direction, low=0.0, high=10.0, before=5.0)
+    watch, changes = open_watch("anm-1", Sample(100.0, 5.0 + 7 * direction, 1.5), alarm), {}
+    for n in range(1, 1000):
+        value = 5.0 + 7 * direction + a_second * min(n, 250)
+        verdict = step(watch, Sample(100.0 + n, value, 0.4), settings)
+        watch = verdict.watch
+        changes[n] = verdict.ending
+        if verdict.change == "cleared":
+            break
+    assert {n: ending for n, ending in changes.items() if ending} == {400: "adapted"}
+    assert watch.level == pytest.approx(5.0 + 7 * direction + 250 * a_second, abs=0.1)
+
+
+def test_a_level_that_breathes_is_normal_in_time() -> None:
+    """Twice as high as before, up and down a fifth of that all the time."""
+    settings = SETTINGS.model_copy(update={"adapt_samples": 100})
+    watch = opened(value=25.0)
+    for n in range(1, 101):
+        value = 25.0 + 4.0 * math.sin(n / 50 * math.pi)
+        verdict = step(watch, Sample(100.0 + n, value, 0.4), settings)
+        watch = verdict.watch
+    assert (verdict.change, verdict.ending) == ("cleared", "adapted")
 
 
 def test_on_a_slow_series_days_make_a_level_normal() -> None:
