@@ -51,6 +51,8 @@ PROMISED = {
 # Where people look for a setting, and where it acts
 ALIASES = {"executor.dry_run": "execute.dry_run"}
 VARIABLE = re.compile(r"\$\{(file:[^}]+|[A-Za-z_][A-Za-z0-9_]*)\}")
+# What a variable holds that is more than one value, by pydantic's name for what it is not
+WRITTEN = {"dict_type": '{"name": "value"}', "list_type": '["a", "b"]', "tuple_type": '["a", "b"]'}
 NEVER = FieldInfo(default=object())
 SHIPPED = Path(__file__).parent.parent / "runbooks"
 
@@ -229,6 +231,8 @@ def _said(error: ValidationError, path: Path | None, written: Mapping[str, str])
     if first["type"] == "extra_forbidden":
         known = sorted({name for model in models for name in model.model_fields})
         what = f"unknown setting; known here: {', '.join(known)}"
+    elif variable and first["type"] in WRITTEN:
+        what = f"{what}: write it as JSON, {WRITTEN[first['type']]}"
     elif first["type"].startswith("union_tag"):
         tags = [model.model_fields["backend"].default for model in models]
         what = f"backend must be one of {', '.join(map(str, sorted(tags)))}"

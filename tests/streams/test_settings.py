@@ -116,6 +116,8 @@ def test_what_is_wrong_in_the_file_is_said_in_one_line(folder: Path, text: str, 
         ({"SENTINEL_EXECUTOR_DRY_RUN": "perhaps"}, "execute.dry_run (SENTINEL_EXECUTOR_DRY_RUN): Input should be a valid boolean"),
         ({"SENTINEL_EXECUTOR_BACKEND": "ssh"}, "executor (SENTINEL_EXECUTOR_BACKEND): backend must be one of http, off"),
         ({"SENTINEL_EXECUTOR_DRY_RUN": "1", "SENTINEL_EXECUTE__DRY_RUN": "0"}, "are one setting: say it once"),
+        ({"SENTINEL_INTAKE__TOPICS": '{"a":"json"'}, """(SENTINEL_INTAKE__TOPICS): Input should be a valid dictionary: write it as JSON, {"name": "value"}"""),
+        ({"SENTINEL_BRIDGE__SCRAPE__TARGETS": "a=http://b"}, """valid tuple: write it as JSON, ["a", "b"]"""),
         ({"SENTINEL_CONFIG": "nowhere.yaml"}, "nowhere.yaml: No such file"),
     ],
 )  # fmt: skip
