@@ -54,6 +54,9 @@ class Limits(BaseModel):
     series: int = Field(
         default=500_000, ge=1, description="series of all of a tenant's services at a time"
     )
+    series_mib: int = Field(
+        default=256, ge=1, description="names and labels of all these series together, MiB"
+    )
     series_idle_s: float = Field(
         default=3600.0, gt=0, description="a series not heard of for so long counts no more, s"
     )

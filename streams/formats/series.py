@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.frames import canonical
-from streams.formats.limits import Limits, Refused, quoted
+from streams.formats.limits import MIB, Limits, Refused, quoted
 from streams.formats.totals import Totals
 
 INVALID = re.compile(r"[^a-zA-Z0-9_.:]")  # what a frame's label notation cannot carry
@@ -156,6 +156,7 @@ class SeriesIndex:
         self.totals = Totals()
         self.buckets: dict[int, dict[float, float]] = {}  # histograms as they last spoke
         self._by_name: dict[str, int] = {}
+        self._named_bytes = self._keyed_bytes = 0  # of names; of what formats look up
         self._service_codes: dict[str, int] = {}
         self._series: Counter[tuple[str, str]] = Counter()  # by tenant (label) and service
         self._of_tenant: Counter[str] = Counter()  # by label; empty: of those that it names not
@@ -204,9 +205,14 @@ class SeriesIndex:
         code = self._by_name.get(name)
         if code is None:
             code = self._new(name, clean["service"], self._tenant(clean), now)
-        if len(self.codes) < SPELLINGS * limits.series:  # beyond, only slower
-            self.codes[key] = code
+        size = self._keyed_bytes + _size(key)
+        if len(self.codes) < SPELLINGS * limits.series and size <= SPELLINGS * self._most_bytes:
+            self.codes[key], self._keyed_bytes = code, size  # beyond, only slower
         return code
+
+    @property
+    def _most_bytes(self) -> int:
+        return self._limits.series_mib * MIB
 
     def _tenant(self, labels: Mapping[str, str]) -> str:
         """The tenant that the labels name, empty for none that has limits of its own."""
@@ -233,6 +239,10 @@ class SeriesIndex:
                 "too-many-series-of-tenant", f"its tenant has {has} series already", service
             )
 
+        if self._named_bytes >= self._most_bytes:
+            said = f"its tenant's series have {self._limits.series_mib} MiB of labels already"
+            raise Refused("too-many-series-of-tenant", f"{said} (series_mib)", service)
+
     def _new(self, name: str, service: str, tenant: str, now: int) -> int:
         self._room(service, tenant)
         code = len(self.names)
@@ -240,6 +250,7 @@ class SeriesIndex:
             self._of = np.concatenate([self._of, np.zeros_like(self._of)])
             self._seen = np.concatenate([self._seen, np.zeros_like(self._seen)])
         self.names.append(name)
+        self._named_bytes += len(name)
         self._by_name[name] = code
         self._series[tenant, service] += 1
         if tenant:
@@ -284,6 +295,7 @@ class SeriesIndex:
         self.codes.clear()
         for known in self._known.values():
             known.clear()
+        self._named_bytes = self._keyed_bytes = 0
         self.names.clear()
         self.services.clear()
         self._by_name.clear()
@@ -294,3 +306,13 @@ class SeriesIndex:
         for name, service, tenant, seen in old:
             self._new(name, service, tenant, seen)
         return True
+
+
+def _size(key: Hashable) -> int:
+    """About how many bytes a key holds: text as it came, which may be spelled at any length."""
+    match key:
+        case str() | bytes():
+            return len(key)
+        case tuple():
+            return sum(map(_size, key))
+    return 8

@@ -76,3 +76,31 @@ def test_what_is_remembered_of_lines_is_bounded_in_number_and_in_size(
         assert recent[number] == ("ab", "x" * length)
         most = max(most, len(recent))
     assert most == held
+
+
+def test_long_labels_cannot_fill_the_memory_in_place_of_many_series() -> None:
+    """Statements, URLs: each within what a label may have, and a new one every time."""
+    series = index(series_mib=1)
+
+    def learn(statement: str, now: int = 0) -> int:
+        return series.learn(statement, "m", {"statement": statement}, "db", now)
+
+    def fill() -> None:
+        for number in range(1000):
+            learn(f"{number} {'x' * 4000}")
+
+    with pytest.raises(Refused, match=r"1 MiB of labels already \(series_mib\)") as refused:
+        fill()
+    assert (refused.value.rule, refused.value.service) == ("too-many-series-of-tenant", "db")
+    assert 250 < len(series) < 270
+    assert series.sweep(0) is False
+    assert series.sweep(2 * HOUR) is True
+    assert learn("one more", 2 * HOUR) == 0
+
+
+def test_one_series_spelled_ever_longer_is_one_series_and_no_more_memory() -> None:
+    series = index(series_mib=1)
+    for length in range(100):
+        spelled = b" " * 100_000 + b"%d" % length
+        assert series.learn(("json", spelled), "m", {"a": "b"}, "s", 0) == 0
+    assert 40 <= len(series.codes) < 43
