@@ -140,7 +140,7 @@ def _flows(
     chosen = _chosen(found, waiting, topic, tenant)
     body = [
         (
-            name, whose or "-", f"{read.records / seconds:.1f}", f"{read.size / seconds:.0f}",
+            name, whose or "-", _rate(read.records / seconds), _rate(read.size / seconds),
             str(read.samples), str(read.lines), str(waiting.get(name, "-")),
         )
         for (name, whose), read in chosen.items()
@@ -157,6 +157,11 @@ def _flows(
         say(f"{count} worker{'s' * (count > 1)}, the last word {span(last)} ago{quiet}")
     else:
         say("no worker of intake has read anything in this time: does one run (`sentinel up`)?")
+
+
+def _rate(value: float) -> str:
+    """Something a second; of little, that it is not nothing."""
+    return f"{value:.0f}" if value >= 10 or not value else f"{value:.2g}"  # noqa: PLR2004 - two digits
 
 
 def _chosen(

@@ -207,6 +207,7 @@ def test_what_was_read_is_told_by_topic_with_its_lag(ran: Ran) -> None:
     }
     assert all(row["lag"] == 0 for row in flows.values())
     assert sum(row["samples"] for row in flows.values()) == count(ran.registry, "samples")
+    assert " 0.0 " not in ran.text  # a record in fifteen minutes is not none
 
 
 def test_a_person_who_misses_a_series_is_told_why(ran: Ran) -> None:
