@@ -12,7 +12,7 @@ from agents.clock import Clock
 from agents.rules import Breach, Ending, Rules, Ruling, event_of, judge, removed
 from agents.scorer.block import CAPACITY
 from agents.series_block import Block
-from agents.share import Floats, Said, Share, patience, placed
+from agents.share import Floats, Said, Share, gap_of, patience, placed
 from runbooks.thresholds import Rule
 
 
@@ -34,8 +34,11 @@ class Breaches:
         self._groups = groups
         self._update_s, self._ended_s = update_s, ended_s
 
-    def judged(self, share: Share, value: Floats, clock: Clock) -> Iterator[Said]:
-        """What a block's share of a frame changes; `value` [n] with counters as rates."""
+    def judged(self, share: Share, value: Floats, gap: Floats, clock: Clock) -> Iterator[Said]:
+        """What a block's share of a frame changes; `value` [n] with counters as rates.
+
+        `gap` [n] is how often each sample's series was sampled until then, in seconds.
+        """
         block, rules = share.block, self.rules
         if not rules:
             return
@@ -50,7 +53,7 @@ class Breaches:
         for i in np.flatnonzero(late[share.rows] & np.isfinite(value)).tolist():
             row, place = int(share.rows[i]), int(share.place[i])
             at, x = float(share.at[i]), float(value[i])
-            yield from self._silent(block, row, clock.before(place), clock)
+            yield from self._silent(block, row, clock.before(place), clock, float(gap[i]))
             for number in concerns.rule[concerns.first[row] : concerns.first[row + 1]].tolist():
                 what = _Row(block, row, rules.rules[number])
                 before = block.breaches.get(row, {}).get(what.rule.id)
@@ -65,12 +68,14 @@ class Breaches:
         """The frame is over: what ends because its series, or its rule, is no more."""
         for _, block in blocks:
             for row in list(block.breaches):
-                yield from self._silent(block, row, clock.after, clock)
+                yield from self._silent(block, row, clock.after, clock, gap_of(block, row))
 
-    def _silent(self, block: Block, row: int, now: float, clock: Clock) -> Iterator[Said]:
+    def _silent(
+        self, block: Block, row: int, now: float, clock: Clock, gap: float
+    ) -> Iterator[Said]:
         for ident, breach in list(block.breaches.get(row, {}).items()):
             known = self.rules.by_id.get(ident)
-            wait = patience(block, row, self._ended_s) if known else 0.0
+            wait = patience(gap, self._ended_s) if known else 0.0
             at = breach.heard_at + wait
             if now < at:
                 continue

@@ -27,8 +27,8 @@ from agents.scorer.block import CAPACITY
 from agents.scorer.scorer import Scores, score_rows
 from agents.series_block import EVIDENCE, Block
 from agents.series_index import Place, Places, SeriesIndex
-from agents.share import Said, Share, by_block, patience, placed
-from agents.telling import event_of, interval_of, opened
+from agents.share import Said, Share, by_block, gap_of, patience, placed
+from agents.telling import event_of, interval, opened
 from agents.turnings import beaten, looping, overdue
 from agents.watch import Sample, Verdict, doubtful, step
 from agents.weak import Faint, Weak, hints
@@ -189,7 +189,7 @@ class Detect:
             scores = opinions.scored(share.number, block, share.rows, share.at, value, scores)
             said += self._judged(share, value, scores, clock)
             faint += hints(share, value, scores, opinions.siblings.service_of)
-            said += self._breaches.judged(share, value, clock)
+            said += self._breaches.judged(share, value, scores.gap, clock)
             turnings += beaten(share, clock, before, self.settings.ended_s)
             turnings += looping(share, loops)
             block.included, block.changed = offset, True
@@ -270,7 +270,9 @@ class Detect:
             if watch is not None and clock.before(place) >= watch.heard_at + ended_s:
                 block.remember(share.rows[done:i], share.at[done:i], value[done:i])
                 done = i
-                yield from self._silent(block, row, clock.before(place), clock)
+                yield from self._silent(
+                    block, row, clock.before(place), clock, float(scores.gap[i])
+                )
                 watch = block.open.get(row)
             if watch is not None:
                 verdict = step(watch, sample, self.settings.watch)
@@ -285,7 +287,7 @@ class Detect:
             done = until
             if watch is None:
                 watch = opened(block, row, sample, scores, i)
-                if doubtful(raw, interval_of(block, row), self.settings.watch):
+                if doubtful(raw, interval(scores, i), self.settings.watch):
                     block.open[row] = msgspec.structs.replace(watch, doubted=True)
                     continue
                 verdict = Verdict(watch, "opened")
@@ -297,12 +299,14 @@ class Detect:
         now, ended_s = clock.after, self.settings.ended_s
         for _, block in blocks:
             for row in [r for r, watch in block.open.items() if now >= watch.heard_at + ended_s]:
-                yield from self._silent(block, row, now, clock)
+                yield from self._silent(block, row, now, clock, gap_of(block, row))
 
-    def _silent(self, block: Block, row: int, now: float, clock: Clock) -> Iterator[Said]:
+    def _silent(
+        self, block: Block, row: int, now: float, clock: Clock, gap: float
+    ) -> Iterator[Said]:
         """Clear a row's anomaly if nothing was heard of the row for long enough by `now`."""
         watch = block.open[row]
-        at = watch.heard_at + patience(block, row, self.settings.ended_s)
+        at = watch.heard_at + patience(gap, self.settings.ended_s)
         if now >= at:
             last = int(block.written[row] - 1) % EVIDENCE
             sample = Sample(at, float(block.ring_value[row, last]), 0.0)

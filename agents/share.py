@@ -16,9 +16,14 @@ Floats = npt.NDArray[np.float64]
 GONE = 4.0  # intervals of silence at least: a sample an hour is no silence
 
 
-def patience(block: Block, row: int, ended_s: float) -> float:
-    """Seconds of silence after which what is open of a series ends."""
-    return max(ended_s, GONE * float(block.state.floats[row, GAP]))
+def patience(gap: float, ended_s: float) -> float:
+    """Seconds of silence after which what is open of a series ends, sampled every `gap` s."""
+    return max(ended_s, GONE * gap)
+
+
+def gap_of(block: Block, row: int) -> float:
+    """How often a row's series is sampled as of its last sample, s; 0 while that is not known."""
+    return float(block.state.floats[row, GAP])
 
 
 class Share(NamedTuple):

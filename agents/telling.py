@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from agents.levels import level_before, moved_at
-from agents.scorer.interval import GAP, UNKNOWN
+from agents.scorer.interval import UNKNOWN
 from agents.scorer.kind import Kind, horizon, statistic
 from agents.scorer.scorer import Scores
 from agents.scorer.severity import severity
@@ -33,7 +33,7 @@ def opened(block: Block, row: int, sample: Sample, scores: Scores, i: int) -> Wa
         low=low,
         high=high,
         statistic=fired,
-        horizon_s=horizon(fired, interval_of(block, row)),
+        horizon_s=horizon(fired, interval(scores, i)),
         before=before,
         moved_at=sample.at if before is None else moved_at(times, values, before),
     )
@@ -41,9 +41,9 @@ def opened(block: Block, row: int, sample: Sample, scores: Scores, i: int) -> Wa
     return open_watch(name, sample, alarm)
 
 
-def interval_of(block: Block, row: int) -> float:
-    """How often a row's series is sampled, in seconds."""
-    return float(block.state.floats[row, GAP]) or UNKNOWN
+def interval(scores: Scores, i: int) -> float:
+    """How often the series of a frame's sample was sampled until then, in seconds."""
+    return float(scores.gap[i]) or UNKNOWN
 
 
 def event_of(

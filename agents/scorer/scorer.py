@@ -14,7 +14,7 @@ import numpy.typing as npt
 from agents.scorer.ahead import AHEAD, fetch
 from agents.scorer.block import BlockState
 from agents.scorer.domains import count_floor, learn_domains, start_domains
-from agents.scorer.interval import interval, learn_gap
+from agents.scorer.interval import GAP, interval, learn_gap
 from agents.scorer.jit import SOURCES, compiled, kept
 from agents.scorer.kind import NOTHING, OF_RESIDUAL, OF_STATISTIC, Kind
 from agents.scorer.norms import WARM, norm_cubes
@@ -45,7 +45,7 @@ STEEP = 8.0  # then a statistic opens the gate, too, where it is 6 tail norms ou
 
 NONE, JITTER, IS_SEASONAL = int(Kind.NONE), int(Kind.JITTER), int(Kind.SEASONAL)
 
-Row = tuple[float, float, float, float, int, int, int]
+Row = tuple[float, float, float, float, int, int, int, float]
 
 
 class Scores(NamedTuple):
@@ -58,7 +58,8 @@ class Scores(NamedTuple):
     alarming; infinite before the first sample. A value may lie inside and still alarm: a level
     that creeps, a restless series. `direction` is 1 up, -1 down, 0 neither (quiet, or restless
     to both sides), `kind` a `Kind`, `statistic` what named it: the number of a residual, or 8
-    and more of a record, -1 for none (kind.py has their names).
+    and more of a record, -1 for none (kind.py has their names). `gap` is how often the series was
+    sampled until then, in seconds, 0 while that is not known.
     """
 
     emitted: Floats
@@ -68,6 +69,7 @@ class Scores(NamedTuple):
     direction: npt.NDArray[np.int8]
     kind: npt.NDArray[np.int8]
     statistic: npt.NDArray[np.int8]
+    gap: Floats
 
 
 @compiled
@@ -109,11 +111,11 @@ def _verdict(surprised: float, leader: float, which: int, novelty: float, statis
 @compiled
 def _score(s: Floats, w: Singles, c: Counts, at: float, value: float) -> Row:
     """Score one sample and learn it. A missing value or an impossible time changes nothing."""
-    t, floor = s[SAMPLES], count_floor(s)
+    t, floor, known = s[SAMPLES], count_floor(s), s[GAP]
     centre, sides = s[X_MEAN_30], norm_cubes(s, 0, floor)
     if not (np.isfinite(value) and abs(at) <= LATEST):
         low, high = _range(t, centre, sides, threshold(interval(s)))
-        return 0.0, 0.0, low, high, 0, NONE, NOTHING
+        return 0.0, 0.0, low, high, 0, NONE, NOTHING, known
     x = min(max(value, -LARGEST), LARGEST)
     season_sides = norm_cubes(s, SEASONAL, floor)
     gap = 0.0
@@ -141,7 +143,7 @@ def _score(s: Floats, w: Singles, c: Counts, at: float, value: float) -> Row:
     s[LAST_VALUE] = x
     s[SAMPLES] = t + 1.0
     low, high = _range(t, centre, sides, limit)
-    return emitted, raw, low, high, direction, kind, named
+    return emitted, raw, low, high, direction, kind, named, known
 
 
 @cache
@@ -156,18 +158,19 @@ def _kernel() -> Any:
         value: Floats,
         scores: Scores,
     ) -> int:
-        emitted, raw, low, high, direction, kind, named = scores
+        emitted, raw, low, high, direction, kind, named, known = scores
         for i in range(rows.size):
             if i + AHEAD < rows.size:
                 fetch(memory[rows[i + AHEAD]], at[i + AHEAD])
             row = memory[rows[i]]
-            emitted[i], raw[i], low[i], high[i], direction[i], kind[i], named[i] = _score(
+            scored = _score(
                 row[:SINGLES_AT].view(np.float64),
                 row[SINGLES_AT:COUNTS_AT].view(np.float32),
                 row[COUNTS_AT:],
                 at[i],
                 value[i],
             )
+            emitted[i], raw[i], low[i], high[i], direction[i], kind[i], named[i], known[i] = scored
         return sources  # named here so that it is in the key of the cache: see jit.py
 
     return kept(frame)
@@ -199,6 +202,7 @@ def score_rows(
         np.empty(n, np.int8),
         np.empty(n, np.int8),
         np.empty(n, np.int8),
+        np.empty(n),
     )
     _kernel()(state.memory, r, t, v, scores)
     return scores

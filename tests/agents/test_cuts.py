@@ -52,15 +52,16 @@ def story(moves: Moves) -> Samples:
     return Samples(NAMES, code[spoken], at[spoken].astype(np.int64), value[spoken])
 
 
-def said(whole: Samples, cuts: list[int]) -> list[tuple[str, str, str, float]]:
-    """Id, change, reason and score of all events, in order."""
+def said(whole: Samples, cuts: list[int]) -> list[tuple[str, str, str, float, float]]:
+    """Id, change, reason, score and horizon of all events, in order."""
     detect = Detect(DetectSettings(ended_s=100.0), {"web": "shop", "queue": "shop"}, RULES)
     edges = [0, *sorted(cuts), len(whole)]
-    out: list[tuple[str, str, str, float]] = []
+    out: list[tuple[str, str, str, float, float]] = []
     for offset, (first, last) in enumerate(pairwise(edges)):
         part = slice(first, last)
         frame = Samples(whole.names, whole.code[part], whole.at[part], whole.value[part])
-        out += [(a.id, a.change, a.reason, a.score) for a in detect.feed(frame, 0, offset)]
+        events = detect.feed(frame, 0, offset)
+        out += [(a.id, a.change, a.reason, a.score, a.horizon_s) for a in events]
     return out
 
 
@@ -72,3 +73,17 @@ def test_however_frames_are_cut_the_same_is_said_in_the_same_order(
     whole = story(moves)
     cuts = data.draw(st.lists(st.integers(0, len(whole)), max_size=12))
     assert said(whole, cuts) == said(whole, list(range(0, len(whole), 50)))
+
+
+def test_how_often_a_series_is_sampled_is_what_was_known_at_the_sample() -> None:
+    """It changes from one to the other here; what comes later in a frame must not count yet."""
+    draw = np.random.default_rng(7)
+    at = T0 + 1000 * np.cumsum(np.where(np.arange(400) % 4 < 2, 1, 5))
+    value = draw.normal(100, 2, 400)
+    value[200:300:10] += 60
+    whole = Samples(NAMES[:1], np.zeros(400, np.int32), at.astype(np.int64), value)
+    every = said(whole, list(range(400)))
+    assert {change for _, change, *_ in every} >= {"opened", "cleared"}
+    assert len({horizon for *_, horizon in every}) > 1
+    for size in (7, 50, 211):
+        assert said(whole, list(range(0, 400, size))) == every

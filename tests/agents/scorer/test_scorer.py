@@ -290,7 +290,7 @@ def test_the_kernel_carries_the_stamp_of_all_sources() -> None:
     block = BlockState(1)
     no_rows, nothing = np.empty(0, np.int32), np.empty(0)
     small = np.empty(0, np.int8)
-    scores = Scores(nothing, nothing, nothing, nothing, small, small, small)
+    scores = Scores(nothing, nothing, nothing, nothing, small, small, small, nothing)
     stamp = _kernel()(block.memory, no_rows, nothing, nothing, scores)
     assert stamp == SOURCES
 
