@@ -20,6 +20,7 @@ minute. Printed by the minute, and in results.json under `endurance_..._at_RATE`
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -32,7 +33,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import orjson
 from confluent_kafka import Consumer, TopicPartition
 
 from benchmarks.pace import JUMP, Plan, Sums
@@ -99,7 +99,7 @@ def run(
             workers.wait_ready()
             pids = {**workers.pids, "broker": next(iter(broker.pids.values()))}
             threads = [
-                threading.Thread(target=_look, args=(kafka, pids, seen)),
+                threading.Thread(target=_look, args=(kafka, pids, seen, say)),
                 threading.Thread(target=_listen, args=(kafka, seen)),
             ]
             for thread in threads:
@@ -144,14 +144,14 @@ def _written(
     command = [sys.executable, "-m", "benchmarks.pace", kafka.brokers, kafka.topic(RAW_METRICS)]
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
-            [*command, orjson.dumps(plan._asdict()).decode()],
+            [*command, json.dumps(plan._asdict())],
             stdout=subprocess.PIPE, stderr=errors,
             env={**os.environ, "PYTHONPATH": str(HERE.parent)},
         )  # fmt: skip
         try:
             phases = {}
             for line in process.stdout or ():
-                told = orjson.loads(line)
+                told = json.loads(line)
                 name, began, ended = (told.pop(key) for key in ("phase", "began", "ended"))
                 phases[name] = Phase(began, ended, Sums(**told))
                 say(f"  {name}: {told['events']:,} events after {ended - began:.0f} s")
@@ -166,14 +166,21 @@ def _written(
     return phases
 
 
-def _look(kafka: KafkaSettings, pids: Mapping[str, int], seen: Seen) -> None:
-    """Once a second: lags, memory and CPU."""
+def _look(
+    kafka: KafkaSettings, pids: Mapping[str, int], seen: Seen, say: Callable[[str], None]
+) -> None:
+    """Once a second: lags, memory and CPU; said once a minute."""
     lags = [_Lag(kafka, "intake", RAW_METRICS), _Lag(kafka, "detect", SAMPLES)]
     while not seen.stop.wait(1.0):
         intake, detect = (lag.now() for lag in lags)
         memory = {name: resident_mib(pid) for name, pid in pids.items()}
         cpu = {name: cpu_seconds(pid) for name, pid in pids.items()}
         seen.looks.append(Look(time.time(), intake, detect, memory, cpu))
+        if len(seen.looks) % 60 == 0:
+            used = ", ".join(f"{name} {mib:,.0f}" for name, mib in memory.items())
+            late = sorted(ms for _, ms in seen.said[-100:])
+            p50 = f"{late[len(late) // 2]:.0f}" if late else "no anomaly yet"
+            say(f"  behind: intake {intake:,}, detect {detect:,}; MiB: {used}; p50 ms: {p50}")
     for lag in lags:
         lag.close()
 

@@ -1,6 +1,7 @@
 """Sentinel's own workers, started as a user would start them, each a process."""
 
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -55,6 +56,7 @@ class Workers:
                 sys.stderr.write(f"{name}:\n{child.log_tail()}\n")
             if child.running:
                 child.stop(10.0)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     @property
     def pids(self) -> dict[str, int]:
