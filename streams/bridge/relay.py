@@ -18,6 +18,7 @@ from streams.connection import KafkaSettings
 
 log = logging.getLogger(__name__)
 POLL_S = 0.1
+GRACE_S = 1.0  # for the client library, which knows why; what is under way it waits for longer
 
 
 class Relay:
@@ -75,7 +76,11 @@ class Relay:
             raise Unavailable("too much is waiting for Kafka already") from error
         except KafkaException as error:
             raise _failure(error.args[0]) from error
-        if (failure := await done) is not None:
+        try:
+            failure = await asyncio.wait_for(done, self._acknowledge_s + GRACE_S)
+        except TimeoutError as error:
+            raise Unavailable(f"Kafka did not confirm it in {self._acknowledge_s:g} s") from error
+        if failure is not None:
             raise _failure(failure)
 
     def reachable(self) -> str:

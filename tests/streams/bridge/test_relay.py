@@ -45,6 +45,15 @@ def test_a_topic_that_is_not_there_may_come(broker: EmbeddedBroker, topic_prefix
         relayed(kafka, f"{topic_prefix}-none", b"1", acknowledge_s=1)
 
 
+def test_an_answer_comes_also_when_the_client_library_says_nothing() -> None:
+    """It waits on for what a broker took and did not confirm; nobody hears it here."""
+    deaf = Relay(
+        KafkaSettings(brokers="127.0.0.1:1"), acknowledge_s=0.1, queue_kib=1024, largest=1000
+    )
+    with pytest.raises(Unavailable, match=r"did not confirm it in 0\.1 s"):
+        asyncio.run(deaf.send("t", b"1", key=b"", headers={}))
+
+
 @pytest.mark.faults
 @pytest.mark.broker
 def test_all_that_was_accepted_is_there_after_kafka_was_killed(topic_prefix: str) -> None:
