@@ -151,6 +151,15 @@ class _Consumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped
     def _new_consumer_thread(self) -> _Thread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
 
+    async def subscribe(self, topics: Any) -> None:
+        """Never without the tables' changelogs.
+
+        An application that is stopped while it starts would join for its sources alone, and the
+        group would share out these apart from the changelogs, to others as well.
+        """
+        if self.app.tables.changelog_topics <= set(topics):
+            await super().subscribe(topics)
+
     def stop_flow(self) -> None:
         """And forget what was given: a seek follows."""
         self.stops += 1

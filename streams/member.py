@@ -42,6 +42,7 @@ HAND_OVER_S = 4.0  # of the 10 s that the group waits for us at a rebalance
 STUCK_S = 60.0  # a rebalance takes seconds, and a large changelog moves while it is read
 LOOK_S = 1.0
 ASKED = 4  # times in which Kafka is asked how far its partitions go before that is a standstill
+ANSWER_S = 10.0  # for two requests; who is away for longer is told of elsewhere
 
 R = TypeVar("R")
 
@@ -229,17 +230,24 @@ class Member:
             self._leaving.clear()
 
     def _partitions(self) -> set[int]:
-        """Our partitions, which must be the same of every topic where there is state."""
-        by_topic: dict[str, set[int]] = {topic: set() for topic in self._sources}
+        """Our partitions, which where there is state must be the same of every topic.
+
+        Of a changelog there may be more, as long as a worker of another release is in the group.
+        """
+        changelogs: set[str] = self.app.tables.changelog_topics
+        by_topic: dict[str, set[int]] = {topic: set() for topic in self._sources | changelogs}
         for topic, partition in self.app.consumer.assignment():
             by_topic.setdefault(topic, set()).add(partition)
-        distinct = {frozenset(partitions) for partitions in by_topic.values()}
-        if len(distinct) > 1 and self.app.tables:
+        ours = set().union(*(by_topic[topic] for topic in self._sources))
+        if changelogs and not (
+            all(by_topic[topic] == ours for topic in self._sources)
+            and all(by_topic[topic] >= ours for topic in changelogs)
+        ):
             said = ", ".join(f"{topic} {sorted(held)}" for topic, held in sorted(by_topic.items()))
             raise SentinelError(
                 f"{self.name}: its topics must have equally many partitions, but it has {said}"
             )
-        return set().union(*distinct)
+        return ours
 
     # ---- what Faust does not tell
 
@@ -299,7 +307,7 @@ class Member:
         marks: dict[Place, Mark] = {}
         if not self._busy(worked=worked):
             with suppress(Unavailable):  # those who need Kafka tell of it, and wait
-                marks = await standing(self.app, self.stuck_s / ASKED)
+                marks = await standing(self.app, ANSWER_S)
         if not marks or self._generation != began:
             standstill.forget()
             return ""

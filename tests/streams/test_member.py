@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import logging
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -194,6 +194,47 @@ def test_a_changelog_whose_end_never_comes_stops_the_worker(kafka: KafkaSettings
         await shell.stop()
 
     asyncio.run(scene())
+
+
+def reads_no_more(shell: Shell) -> None:
+    """As a rebalance may leave it: the group is at peace, and nothing is fetched."""
+    shell.member.app.consumer._active_partitions.clear()
+
+
+def commits_no_more(shell: Shell) -> None:
+    """All is handled, and Kafka never hears of it."""
+    shell.member.app.consumer._new_offset = lambda _: None
+
+
+@pytest.mark.parametrize(
+    ("breaks", "said"),
+    [
+        (reads_no_more, r"^count: .*: \d+ records behind offset \d+ are not read"),
+        (commits_no_more, r"^count: .*: \d+ records from offset \d+ on are not acknowledged"),
+    ],
+)
+def test_a_worker_that_stands_still_in_a_group_at_peace_stops(
+    kafka: KafkaSettings, witness: Witness, breaks: Callable[[Shell], None], said: str
+) -> None:
+    """While it had nothing to do nobody minded; what it left is handled after a restart."""
+
+    async def life() -> None:
+        async with running(kafka) as shell:
+            shell.member.stuck_s = 2.0
+            tell(kafka, ROLLBACKS, [asked(key, f"{key}/0") for key in KEYS])
+            await eventually(lambda: len(witness.events()) == len(KEYS))
+            breaks(shell)
+            tell(kafka, ROLLBACKS, [asked(key, f"{key}/1") for key in KEYS])
+            await eventually(shell.failed.done)  # which ends this life
+
+    async def scene() -> None:
+        with pytest.raises(SentinelError, match=said):
+            await asyncio.create_task(life())
+        async with running(kafka):
+            await eventually(lambda: sum(map(len, witness.totals().values())) == 2 * len(KEYS))
+
+    asyncio.run(scene())
+    assert_counted_once(witness, ["0", "1"])
 
 
 @pytest.mark.faults
