@@ -37,6 +37,14 @@ def lean(function: Function) -> Function:
     return cast("Function", njit(function, error_model="numpy", _nrt=False))
 
 
+def inlined(function: Function) -> Function:
+    """Compile as a part of a kernel, in the place of its call: many arrays are dear to hand over.
+
+    For what is called once a sample, from one or two places; the rest is smaller when `compiled`.
+    """
+    return cast("Function", njit(function, error_model="numpy", inline="always"))
+
+
 def kept(function: Function) -> Function:
     """Compile an outermost kernel that runs without the GIL, and keep the machine code on disk.
 

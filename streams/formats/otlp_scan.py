@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from agents.scorer.jit import compiled, kept
+from agents.scorer.jit import compiled, inlined, kept
 from streams.formats.columns import ELEMENT, Scanned
 from streams.formats.epoch import LATEST
 from streams.formats.protobuf_scan import ASCII, SMALLEST, inside
@@ -238,7 +238,7 @@ def _metric(
     return count if place > a else NONE
 
 
-@compiled
+@inlined
 def _point(
     data: Any, start: Any, end: Any, parent: Any, learn: Any, slots: Any, nodes: Any, arena: Any,
     used: Any, count: Any, at: Any, value: Any, bits: Any,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.scorer.jit import compiled, kept
+from agents.scorer.jit import inlined, kept
 
 NODES, ARENA = 1 << 20, 1 << 28  # parts, and bytes of them, known at most; then all are forgotten
 ROOT, NONE = np.int64(0), np.int64(-1)
@@ -57,7 +57,7 @@ class Tree:
         return not forgot
 
 
-@compiled
+@inlined
 def whole(data: Any, place: Any) -> Any:
     """64 bits, the lowest first. The place is unsigned, so that it is not taken from the end."""
     p = np.uint64(place)
@@ -73,7 +73,7 @@ def whole(data: Any, place: Any) -> Any:
     )
 
 
-@compiled
+@inlined
 def child(
     data: Any, start: Any, end: Any, parent: Any, learn: Any, slots: Any, nodes: Any, arena: Any,
     used: Any,
@@ -114,7 +114,7 @@ def child(
     return found
 
 
-@compiled
+@inlined
 def _same(one: Any, i: Any, other: Any, j: Any, size: Any) -> Any:
     k = np.int64(0)
     while k + 8 <= size:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from agents.scorer.jit import compiled, kept
+from agents.scorer.jit import compiled, inlined, kept
 from streams.formats.columns import ELEMENT, Rows, Scanned
 from streams.formats.epoch import MILLIS, SECONDS
 from streams.formats.protobuf_scan import ASCII, SMALLEST, inside, varint
@@ -217,7 +217,7 @@ def _symbols(
     return place, count, new
 
 
-@compiled
+@inlined
 def _labels(
     data: Any, start: Any, end: Any, learn: Any, slots: Any, nodes: Any, arena: Any, used: Any
 ) -> Any:
@@ -231,7 +231,7 @@ def _labels(
     return child(data, start, place, ROOT, learn, slots, nodes, arena, used), place
 
 
-@compiled
+@inlined
 def _refs(
     data: Any, start: Any, end: Any, parent: Any, symbol: Any, symbols: Any, key: Any, packed: Any,
     learn: Any, slots: Any, nodes: Any, arena: Any, used: Any,
@@ -258,7 +258,7 @@ def _refs(
     return child(packed, np.int64(0), 4 * size, parent, learn, slots, nodes, arena, used), last
 
 
-@compiled
+@inlined
 def _samples(
     data: Any, start: Any, end: Any, version: Any, leaf: Any, stamp: Any, count: Any, node: Any,
     at: Any, bits: Any, origin: Any,
