@@ -1,7 +1,7 @@
 """`sentinel tail`: what travels on a topic, decoded, as it comes."""
 # ruff: noqa: PLC0415 - heavy imports are paid by the command that needs them, not by --help
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
@@ -35,13 +35,16 @@ class Wanted(NamedTuple):
     service: str
     text: str
 
-    def series(self, name: str) -> bool:
-        """Whether a series is."""
+    def series(self, names: Iterable[str]) -> list[bool]:
+        """Which of some series are."""
         from schemas.frames import escaped
 
-        mark = f'service="{escaped(self.service)}"'
-        its = not self.service or f"{{{mark}" in name or f",{mark}" in name
-        return its and self.text.lower() in name.lower()
+        mark, text = f'service="{escaped(self.service)}"', self.text.lower()
+        first, later = (f"{{{mark}", f",{mark}") if self.service else ("", "")
+        return [
+            (first in name or later in name) and (not text or text in name.lower())
+            for name in names
+        ]
 
     def line(self, service: str, text: str) -> bool:
         """Whether a log line is."""
@@ -189,16 +192,19 @@ def _event(seen: "Seen", wanted: Wanted) -> "Iterator[Event]":
 
 def _series(frame: bytes, wanted: Wanted) -> Iterator[dict[str, Any]]:
     """A frame's samples by series, in the order in which the series first occur."""
+    import numpy as np
+
     from schemas.frames import read_samples
 
     samples = read_samples(frame)
-    among = list(map(wanted.series, samples.names))
+    rows = np.array(wanted.series(samples.names), np.bool_)[samples.code]
     found: dict[int, dict[str, Any]] = {}
     for code, at, value in zip(
-        samples.code.tolist(), samples.at.tolist(), samples.value.tolist(), strict=True
+        samples.code[rows].tolist(),
+        samples.at[rows].tolist(),
+        samples.value[rows].tolist(),
+        strict=True,
     ):
-        if not among[code]:
-            continue
         series = found.setdefault(code, {"series": samples.names[code], "at": [], "value": []})
         series["at"].append(_utc(at))
         series["value"].append(value)
