@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from agents.logs import tokens
-from agents.scorer.jit import compiled, kept
+from agents.scorer.jit import kept, lean
 
 # The kernels are compiled once and kept, so what they know stands in this file.
 WORD, MASKED, LEARNED = 1, 2, 3
@@ -26,14 +26,14 @@ EQUAL, ONE, TWO, CORES, FAR = range(5)
 SLOT, HOW, PREFIX, SUFFIX = range(4)  # columns of what `near` finds
 
 
-@compiled
+@lean
 def _alike(a: Any, b: Any) -> Any:
     if a == b:
         return True
     return (a & KIND == LEARNED and b & KIND > 0) or (b & KIND == LEARNED and a & KIND > 0)
 
 
-@compiled
+@lean
 def _two(mine: Any, other: Any, first: Any, last: Any) -> Any:
     """Whether there are words at both places, and what is between them is the same."""
     for place in (first, last):
@@ -45,7 +45,7 @@ def _two(mine: Any, other: Any, first: Any, last: Any) -> Any:
     return True
 
 
-@compiled
+@lean
 def _lie(mine: Any, n: Any, other: Any, m: Any) -> Any:
     """How two templates of one first token lie: how, prefix, suffix."""
     least = min(n, m)
@@ -67,7 +67,7 @@ def _lie(mine: Any, n: Any, other: Any, m: Any) -> Any:
     return how, i, j
 
 
-@compiled
+@lean
 def _labelled(row: Any, first: Any, size: Any) -> Any:
     """A word, a separator, a mask, perhaps a closing bracket: `LOCAL(7)`, `popup:9`.
 
@@ -78,7 +78,7 @@ def _labelled(row: Any, first: Any, size: Any) -> Any:
     return row[first + 1] & SEPARATOR > 0 and row[first + 2] & KIND == MASKED
 
 
-@compiled
+@lean
 def _mask_and_value(a: Any, x: Any, b: Any, y: Any, at: Any, after: Any) -> Any:
     """Whether core `a`, not longer, is a mask and `b` its value, with or without a label.
 
@@ -95,7 +95,7 @@ def _mask_and_value(a: Any, x: Any, b: Any, y: Any, at: Any, after: Any) -> Any:
     return masks and _labelled(b, at, y + 1)
 
 
-@compiled
+@lean
 def _says_enough(mine: Any, n: Any, other: Any, m: Any, i: Any, j: Any) -> Any:
     """Whether beside the cores there is a word for every learned place, and CONTEXT more."""
     words = 0
@@ -109,7 +109,7 @@ def _says_enough(mine: Any, n: Any, other: Any, m: Any, i: Any, j: Any) -> Any:
     return words >= CONTEXT
 
 
-@compiled
+@lean
 def _at_first_sight(mine: Any, n: Any, other: Any, m: Any, i: Any, j: Any) -> Any:
     x, y = n - i - j, m - i - j
     if x <= y:

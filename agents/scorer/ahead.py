@@ -11,7 +11,7 @@ from llvmlite import ir  # type: ignore[import-untyped] # it has no stubs
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from agents.scorer.jit import compiled
+from agents.scorer.jit import lean
 from agents.scorer.profiles import DAY, DAY_MEAN, DAY_SEEN, hour_of
 from agents.scorer.state import COUNTS_AT, OFFSET, SINGLES_AT, Counts
 
@@ -37,7 +37,7 @@ def _fetch(_typing: Any, row: Any, offset: Any) -> Any:
     return types.void(row, offset), generate
 
 
-@compiled
+@lean
 def fetch(row: Counts, at: float) -> None:
     """Begin to fetch what a sample at a time (epoch s) will touch of its series' row."""
     for offset in range(0, EVERY_SAMPLE, LINE):

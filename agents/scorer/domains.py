@@ -6,7 +6,7 @@ one burst does not blind it to the next. Centre and scale come from before the s
 
 import numpy as np
 
-from agents.scorer.jit import compiled
+from agents.scorer.jit import lean
 from agents.scorer.state import OFFSET, Floats
 
 CENTRE, SCALE, WHOLE = OFFSET["centre"], OFFSET["scale"], OFFSET["whole"]
@@ -17,20 +17,20 @@ SETTLE = 20  # samples before the scale means anything; y is 0 until then
 RELATIVE, ABSOLUTE = 1e-9, 1e-12  # a unit below these is rounding noise
 
 
-@compiled
+@lean
 def start_domains(s: Floats, x: float) -> None:
     """Begin at the first value; whole until a fraction is seen."""
     s[CENTRE] = x
     s[WHOLE] = 1.0
 
 
-@compiled
+@lean
 def count_floor(s: Floats) -> float:
     """Least spread worth noticing: Poisson's standard deviation for counts, else 0."""
     return np.sqrt(max(s[CENTRE], 0.0) + 1.0) if s[WHOLE] > 0 else 0.0
 
 
-@compiled
+@lean
 def learn_domains(s: Floats, t: float, x: float) -> tuple[float, float, float]:
     """Return y, the floor of x and the floor of y; learn `x`, sample number `t`, afterwards."""
     if x != np.floor(x):

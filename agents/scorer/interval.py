@@ -3,7 +3,7 @@
 Source: R. S. Boyer, J. S. Moore, "MJRTY: A Fast Majority Vote Algorithm", 1981.
 """
 
-from agents.scorer.jit import compiled
+from agents.scorer.jit import lean
 from agents.scorer.state import OFFSET, Floats
 
 GAP, VOTES, LAST_AT = OFFSET["gap"], OFFSET["gap_votes"], OFFSET["last_at"]
@@ -13,7 +13,7 @@ MOST_VOTES = 1000.0  # a new interval is believed after at most as many samples
 UNKNOWN = 60.0  # s, taken until the first gap is seen: the commonest scrape interval
 
 
-@compiled
+@lean
 def learn_gap(s: Floats, at: float) -> float:
     """Count the gap before a sample at `at` (epoch s) and return it: seconds, never negative.
 
@@ -31,7 +31,7 @@ def learn_gap(s: Floats, at: float) -> float:
     return gap
 
 
-@compiled
+@lean
 def interval(s: Floats) -> float:
     """Sampling interval in seconds, above 0."""
     return s[GAP] if s[GAP] > 0 else UNKNOWN

@@ -14,7 +14,7 @@ influence stays at its bound; here it goes on growing, slowly.
 
 import numpy as np
 
-from agents.scorer.jit import compiled
+from agents.scorer.jit import lean
 from agents.scorer.state import OFFSET, RESIDUALS, Floats
 
 UP, DOWN = OFFSET["up_slow"], OFFSET["down_slow"]
@@ -30,14 +30,14 @@ PULL = 0.2  # its exponent: 30 norms out are learned as 6
 MAY_BE_FAR = 20.0  # below this a ratio that counts itself, `WARM` samples old, is not far
 
 
-@compiled
+@lean
 def _cube(slow: float, other_slow: float, fast: float, other_fast: float, floor: float) -> float:
     """Cubed norm: the larger over both memories of twice the own side, or both sides together."""
     cube = max(slow + max(slow, other_slow), fast + max(fast, other_fast))
     return max(cube, floor * floor * floor)
 
 
-@compiled
+@lean
 def norm_cubes(s: Floats, residual: int, floor: float) -> tuple[float, float]:
     """Cubed tail norms of a residual's lower and upper side, from what was learned so far."""
     up, down = UP + residual, DOWN + residual
@@ -48,7 +48,7 @@ def norm_cubes(s: Floats, residual: int, floor: float) -> tuple[float, float]:
     )
 
 
-@compiled
+@lean
 def _nearer(s: Floats, own: int, other: int, cube: float, floor: float) -> float:
     """Return the cube to learn: pulled in when it is far beyond what was known before it."""
     norm = _cube(s[own], s[other], s[own + FAST_FIELD], s[other + FAST_FIELD], floor)
@@ -58,7 +58,7 @@ def _nearer(s: Floats, own: int, other: int, cube: float, floor: float) -> float
     return cube
 
 
-@compiled
+@lean
 def tail_ratio(s: Floats, residual: int, u: float, seen: float, floor: float) -> float:
     """|u| over its tail norm, cubed, with the sign of `u`; learn `u` afterwards.
 

@@ -3,7 +3,7 @@
 An hour's mean enters its profile when the hour ends, so an hour is never compared with itself.
 """
 
-from agents.scorer.jit import compiled
+from agents.scorer.jit import lean
 from agents.scorer.state import COUNT_OFFSET, OFFSET, SINGLE_OFFSET, Counts, Floats, Singles
 
 DAY, WEEK, HOUR = 86400.0, 604800.0, 3600.0
@@ -15,7 +15,7 @@ DAY_MEAN, WEEK_MEAN = SINGLE_OFFSET["day_mean"], SINGLE_OFFSET["week_mean"]
 DAY_SEEN, WEEK_SEEN = COUNT_OFFSET["day_hours"], COUNT_OFFSET["week_hours"]
 
 
-@compiled
+@lean
 def hour_of(at: float, period: float) -> int:
     """Hour within the day or week (`period`, s) of an epoch time, 0 up to its last hour.
 
@@ -26,7 +26,7 @@ def hour_of(at: float, period: float) -> int:
     return int(min((at % period) / period * hours, hours - 1.0))  # -1e-20 % 86400 is 86400
 
 
-@compiled
+@lean
 def _learn(
     s: Floats, w: Singles, c: Counts, running: int, mean: int, seen: int, hour: int, x: float
 ) -> None:
@@ -44,7 +44,7 @@ def _learn(
     s[running + 2] += 1.0
 
 
-@compiled
+@lean
 def learn_profiles(s: Floats, w: Singles, c: Counts, at: float, x: float) -> None:
     """Add a value to its running hours; hours that have ended enter their profile first."""
     _learn(s, w, c, DAY_HOUR, DAY_MEAN, DAY_SEEN, hour_of(at, DAY), x)

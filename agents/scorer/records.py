@@ -13,7 +13,7 @@ Source: W. Feller, "An Introduction to Probability Theory and Its Applications" 
 
 import numpy as np
 
-from agents.scorer.jit import compiled
+from agents.scorer.jit import lean
 from agents.scorer.norms import FAST, SLOW, TINY
 from agents.scorer.profiles import DAY, DAY_MEAN, DAY_SEEN, WEEK, WEEK_MEAN, WEEK_SEEN, hour_of
 from agents.scorer.residuals import toward
@@ -56,7 +56,7 @@ MEAN, SQUARE = SINGLE_OFFSET["mean"], SINGLE_OFFSET["square"]
 Best = tuple[float, int, float]
 
 
-@compiled
+@lean
 def _statistic(
     w: Singles, j: int, u: float, seen: float, warm: float, floor: float, best: Best
 ) -> Best:
@@ -88,7 +88,7 @@ def _statistic(
     return novelty, which, tail
 
 
-@compiled
+@lean
 def _levels(s: Floats, w: Singles, domain: int, v: float, floor: float, best: Best) -> Best:
     """Five levels and two jitters of a bin's mean `v` in one domain (0 is x, 1 is y)."""
     t = s[BINS]
@@ -114,7 +114,7 @@ def _levels(s: Floats, w: Singles, domain: int, v: float, floor: float, best: Be
     return best
 
 
-@compiled
+@lean
 def _seasonal(s: Floats, w: Singles, c: Counts, mean: Sample, best: Best) -> Best:
     """Distances of a bin's mean from its hour of the day and of the week, warm after one each."""
     floor = mean.floor
@@ -134,7 +134,7 @@ def _seasonal(s: Floats, w: Singles, c: Counts, mean: Sample, best: Best) -> Bes
     return best
 
 
-@compiled
+@lean
 def _close_bin(s: Floats, w: Singles, c: Counts, at: float, last: Sample, best: Best) -> Best:
     """Pass the bin's means through the statistics and empty it."""
     x, y = s[BIN_X] / s[BIN_COUNT], s[BIN_Y] / s[BIN_COUNT]
@@ -149,7 +149,7 @@ def _close_bin(s: Floats, w: Singles, c: Counts, at: float, last: Sample, best: 
     return best
 
 
-@compiled
+@lean
 def records(s: Floats, w: Singles, c: Counts, sample: Sample) -> Best:
     """Add a sample to its bin; what the bin says if it ends here, else a novelty of 0.
 

@@ -8,7 +8,7 @@ weighted moving averages", 1957.
 """
 
 from agents.scorer.domains import SETTLE
-from agents.scorer.jit import compiled
+from agents.scorer.jit import lean
 from agents.scorer.profiles import DAY, DAY_MEAN, DAY_SEEN, hour_of
 from agents.scorer.sample import Sample
 from agents.scorer.state import OFFSET, Counts, Floats, Singles
@@ -26,7 +26,7 @@ NEVER = -1.0  # samples seen of a residual that does not exist yet
 Eight = tuple[float, float, float, float, float, float, float, float]
 
 
-@compiled
+@lean
 def start_means(s: Floats, x: float) -> None:
     """Begin every mean at the first value (y begins at 0)."""
     s[LAST_VALUE] = x
@@ -34,14 +34,14 @@ def start_means(s: Floats, x: float) -> None:
     s[LEVEL] = x
 
 
-@compiled
+@lean
 def toward(s: Floats, field: int, rate: float, value: float) -> float:
     """Move an exponentially weighted mean towards `value`; return where it is now."""
     s[field] += rate * (value - s[field])
     return s[field]  # type: ignore[no-any-return] # one number of the row
 
 
-@compiled
+@lean
 def residuals(s: Floats, w: Singles, c: Counts, sample: Sample) -> tuple[Eight, Eight]:
     """Return the eight residuals and how many samples each has seen before; learn the sample.
 

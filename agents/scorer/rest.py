@@ -4,7 +4,7 @@ After an emission a series rests, unless something stranger comes; every alarm r
 bar a little, which is forgotten in days.
 """
 
-from agents.scorer.jit import compiled
+from agents.scorer.jit import lean
 from agents.scorer.state import OFFSET, Floats
 
 BAR, AT, LAST = OFFSET["bar"], OFFSET["emission_at"], OFFSET["emission"]
@@ -16,7 +16,7 @@ HALF_LIFE = 86400.0  # s, of the bar
 ALARM = 1.0  # a score of this or more
 
 
-@compiled
+@lean
 def emit(s: Floats, t: float, gap: float, dt: float, raw: float) -> float:
     """Return the score to say for sample number `t`, 0 while at rest; 1 or more is an alarm."""
     s[BAR] *= 0.5 ** (gap / HALF_LIFE)

@@ -15,7 +15,7 @@ from agents.scorer.ahead import AHEAD, fetch
 from agents.scorer.block import BlockState
 from agents.scorer.domains import count_floor, learn_domains, start_domains
 from agents.scorer.interval import GAP, interval, learn_gap
-from agents.scorer.jit import SOURCES, compiled, kept
+from agents.scorer.jit import SOURCES, kept, lean
 from agents.scorer.kind import NOTHING, OF_RESIDUAL, OF_STATISTIC, Kind
 from agents.scorer.norms import WARM, norm_cubes
 from agents.scorer.profiles import learn_profiles
@@ -72,7 +72,7 @@ class Scores(NamedTuple):
     gap: Floats
 
 
-@compiled
+@lean
 def _range(
     t: float, centre: float, sides: tuple[float, float], limit: float
 ) -> tuple[float, float]:
@@ -83,7 +83,7 @@ def _range(
     return centre - limit * np.cbrt(down), centre + limit * np.cbrt(up)
 
 
-@compiled
+@lean
 def _gate(largest: float, tail: float, dt: float) -> float:
     """How much of a record counts, 0 to 1: what confirms it are residuals, or its own height."""
     if dt >= NATIVE:
@@ -93,7 +93,7 @@ def _gate(largest: float, tail: float, dt: float) -> float:
     return min(largest / GATE, 1.0)
 
 
-@compiled
+@lean
 def _verdict(surprised: float, leader: float, which: int, novelty: float, statistic: int) -> Any:
     """Score, kind, direction, statistic; a record names only what no residual finds alarming."""
     raw, kind, sign, named = surprised, OF_RESIDUAL[which], leader, which
@@ -108,7 +108,7 @@ def _verdict(surprised: float, leader: float, which: int, novelty: float, statis
     return raw, kind, (1 if sign > 0 else -1), named
 
 
-@compiled
+@lean
 def _score(s: Floats, w: Singles, c: Counts, at: float, value: float) -> Row:
     """Score one sample and learn it. A missing value or an impossible time changes nothing."""
     t, floor, known = s[SAMPLES], count_floor(s), s[GAP]

@@ -5,7 +5,7 @@ Their 1.5-mean asks for agreement; the largest alone would cry more often and fi
 
 import numpy as np
 
-from agents.scorer.jit import compiled
+from agents.scorer.jit import lean
 from agents.scorer.norms import tail_ratio
 from agents.scorer.residuals import Eight
 from agents.scorer.sample import Sample
@@ -19,7 +19,7 @@ SEASONAL = 6  # the first of those against the hour of the day
 UNSEASONAL = 8.0  # a spike is no seasonal anomaly: those are twice as far out, cubed, by the hour
 
 
-@compiled
+@lean
 def threshold(dt: float) -> float:
     """Tail norms that make an alarm on a series sampled every `dt` seconds."""
     if dt > STANDARD:
@@ -27,7 +27,7 @@ def threshold(dt: float) -> float:
     return THRESHOLD
 
 
-@compiled
+@lean
 def surprise(s: Floats, u: Eight, seen: Eight, sample: Sample) -> tuple[float, float, float, int]:
     """Return by how many tail norms the eight are out, and what stands out most.
 
