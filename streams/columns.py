@@ -10,7 +10,6 @@ it was given to `load`.
 
 import asyncio
 import logging
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +29,7 @@ from streams.model_signal import Modelling, ModelSignal
 from streams.series_signal import Limited, SeriesSignal
 from streams.stage import Stage
 from streams.stage_metrics import StageMetrics
+from streams.turns import Turns
 
 log = logging.getLogger(__name__)
 BATCH = 16  # frames scored between two looks at the clock
@@ -136,7 +136,7 @@ class ColumnShell:
         metrics: StageMetrics | None = None,
     ) -> None:
         self.stage, self.consumer, self.kafka, self.clock = stage, consumer, kafka, clock
-        self._save_s = save_s
+        self._turns = Turns(save_s)
         self._readers = {
             kafka.topic(topic): READERS[topic.name] for topic in stage.source if not topic.event
         }
@@ -181,6 +181,7 @@ class ColumnShell:
         for key in [key for key in store if _place(key)[0] not in partitions]:
             del store[key]
         self._waiting = {partition: deque() for partition in partitions}
+        self._turns.forget()
         for partition in partitions:
             wrong = self.consumer.load(partition, _Saved(store, partition))
             for what in wrong or ():
@@ -294,14 +295,13 @@ class ColumnShell:
     async def _save_share(self) -> None:
         """Those whose turn it is, one by one: frames that have come meanwhile go between them."""
         async with self.member.lock:
-            blocks = [
-                (block.saved, partition, number)
+            changed = [
+                (partition, number)
                 for partition in self._waiting
                 for number, block in enumerate(self.consumer.blocks(partition))
                 if block.changed
             ]
-        share = math.ceil(len(blocks) / self._save_s)
-        for _, partition, number in sorted(blocks)[:share]:
+        for partition, number in self._turns.next(changed):
             async with self.member.lock:
                 if self._is_changed(partition, number):
                     await self._save(partition, number)
