@@ -7,8 +7,8 @@ calm outside of it for so long that this is the new normal. A value that stays o
 level shift, whatever it was opened as: one anomaly with two levels, not a chain of spikes. What
 goes on leaving is not normal, however long it lasts: it is asked again at twice that time.
 
-A low or medium alarm of a series that is sampled every second or two is doubted: a hiccup of the
-machine looks like that and is over before anybody could look. It is said once it has lasted, from
+A weak alarm of a series that is sampled every second or two is doubted: a hiccup of the machine
+looks like that and is over before anybody could look. It is said once it has lasted, from
 when it began, or when its score has risen; else it never was. Sampled less often, one sample that
 is out of range says as much as several of these, so it is said at once.
 
@@ -56,7 +56,7 @@ class WatchSettings(BaseModel):
         default=3.0, ge=0, description="seconds that a weak alarm has to last; 0: none is doubted"
     )
     sure: float = Field(
-        default=2.0, ge=1, description="score from which on an alarm is not weak: high severity"
+        default=1.4, ge=1, description="score from which on an alarm is said at once"
     )
 
 
