@@ -114,7 +114,7 @@ def concealed(text: str, mark: str = "<secret>") -> str:
         text = _AUTHORIZATION.sub(rf"\g<1>{mark}", text)
         text = _LABELLED.sub(_keeping_quote(mark), text)
         text = _ELEMENT.sub(rf"\g<1>{mark}", text) if "</" in text else text
-    if " -" in text:
+    if " -" in text or text.startswith("-"):
         text = _OPTION.sub(rf"\g<1>{mark}", text)
     return text
 

@@ -5,7 +5,7 @@ ADVICE: dict[str, str] = {
     "too-many-series-of-service": "take labels that hardly repeat (ids, paths) off the series of"
     " the service, or raise intake.limits.series_per_service",
     "too-many-series-of-tenant": "find the service that grew (it is named here), or raise"
-    " intake.limits.series, the tenant's own if it has them",
+    " intake.limits.series or series_mib, the tenant's own if it has them",
     "too-many-labels": "send fewer labels, or raise intake.limits.labels",
     "label-too-long": "shorten the label at the producer, or raise intake.limits.label_value_bytes",
     "bad-label": "name each label once, with a name of at most intake.limits.label_name_bytes",
@@ -20,13 +20,13 @@ ADVICE: dict[str, str] = {
     # whose it is, and in which format
     "no-service": "name the service in a label of intake.limits.services, or for the whole topic"
     " in intake.services",
-    "unknown-format": "correct the record's header `format`, or the topic's format in"
-    " intake.topics",
+    "unknown-format": "correct the record's header `sentinel-format`, or the topic's format"
+    " in intake.topics",
     "no-registry": "say where the schema registry is: intake.registry.url",
     "unknown-schema": "register the schema, or correct intake.registry.url",
     "bad-schema": "the registry's schema cannot be used to read this: the reason says why",
     # what is broken in the record itself
-    "empty": "the producer sent nothing: look at its serializer",
+    "empty": "nothing, where it was left out (a tombstone); else look at the producer's serializer",
     "bad-utf8": "the producer must write UTF-8",
     "bad-json": "look at the record: it is no JSON, or the topic has another format",
     "bad-avro": "look at the record: it is not what its schema says",
@@ -51,13 +51,12 @@ ADVICE: dict[str, str] = {
     "gauge-histogram-buckets": "nothing: count, sum and quantiles are read; such buckets may fall",
     "series-without-samples": "nothing: it was announced without a value",
     "nothing-inside": "nothing: the wrapping held no record",
-    "tombstone": "nothing: a deleted row has no sample",
     "sketch": "nothing: sketches are not read; send distributions or histograms instead",
     "text-field": "nothing: a field that is text is no sample; send it as a log line",
     "blank": "nothing: the line was empty",
     "comment": "nothing: it was a comment",
 }
-OTHERWISE = "the reason says why; the dead letter has the record: `sentinel tail deadletters`"
+OTHERWISE = "the reason says why; where the record was refused: `sentinel tail deadletters`"
 
 
 def advice(rule: str) -> str:

@@ -87,7 +87,9 @@ class IntakeSettings(BaseModel):
     def _formats_exist(self) -> Self:
         for topic, name in self.topics.items():
             if name not in FORMATS:
-                named = ", ".join(known for known in FORMATS if "@" not in known)
+                base = f"{name.partition('@')[0]}@"
+                near = [known for known in FORMATS if f"{known}@".startswith(base)]
+                named = ", ".join(near or [known for known in FORMATS if "@" not in known])
                 raise ValueError(f"{topic}: no format {name!r}; there are {named}")
             if name.partition("@")[0] == "avro" and not self.registry.url:
                 raise ValueError(f"{topic}: avro needs intake.registry.url")
