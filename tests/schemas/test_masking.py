@@ -25,6 +25,7 @@ SECRETS = [
     ("sent Bearer abcdefghijklmnop.qrs ok", "abcdefghijklmnop"),
     ("mysql --password hunter -h db", "hunter"),
     ("mysql --password=hunter", "hunter"),
+    ("--password hunter -h db", "hunter"),
     ("postgres://ann:hunter@db:5432/x", "hunter"),
     ("Set-Cookie: sid=hunter; Path=/", "sid=hunter"),
     ("-----BEGIN RSA PRIVATE KEY-----\nhunter\n-----END RSA PRIVATE KEY-----", "hunter"),
