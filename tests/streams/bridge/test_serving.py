@@ -55,10 +55,11 @@ def test_the_bridge_takes_requests_until_it_is_told_to_stop(
         where = said[-1].split()[-1]
         for path in ("/ingest", "/ingest/alertmanager", "/v1/metrics", "/v1/logs", "/api/v1/write"):
             assert [line for line in said if line.startswith(f"{where}{path} ")]
-        with pytest.raises(urllib.error.HTTPError, match="415"):
+        with pytest.raises(urllib.error.HTTPError, match="415") as refused:
             urllib.request.urlopen(f"{where}/ingest", data=b"{}", timeout=SOON_S)  # noqa: S310 - our own
-        told_of_itself = urllib.request.urlopen(f"{where}/metrics", timeout=SOON_S).read()  # noqa: S310 - our own
-        assert b"sentinel_scrapes_total" in told_of_itself
+        refused.value.close()
+        with urllib.request.urlopen(f"{where}/metrics", timeout=SOON_S) as told_of_itself:  # noqa: S310 - our own
+            assert b"sentinel_scrapes_total" in told_of_itself.read()
         process.send_signal(number)
         _, rest = process.communicate(timeout=SOON_S)
         assert process.returncode == 0

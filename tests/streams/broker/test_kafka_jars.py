@@ -1,5 +1,6 @@
 """Fetching Kafka's jars, from a Maven repository of the test's own on the loopback interface."""
 
+import gc
 import hashlib
 import signal
 import subprocess
@@ -16,6 +17,10 @@ import pytest
 from schemas.errors import Rejected, Unavailable
 from streams.broker.jars import Jar, JarLock, fetch_jars, read_lock
 
+# jgo leaves the answers of its failures open
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*<socket.socket:pytest.PytestUnraisableExceptionWarning"
+)
 FILES = {f"part-{n}": f"bytes of part {n}".encode() * 1000 for n in range(6)}
 LOCK = JarLock(
     roots=("org.example:part-0:1.0",),
@@ -92,6 +97,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repo
             told.resume.set()
             server.shutdown()
             serving.join()
+    gc.collect()  # so that such an answer is found while it is expected
 
 
 def names(folder: Path) -> set[str]:
