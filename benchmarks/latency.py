@@ -23,7 +23,7 @@ from streams.broker.embedded import EmbeddedBroker
 from streams.connection import KafkaSettings
 
 FLEET = Fleet(services=20, series=100)  # 2,000 series
-WARM = 160  # samples a series before the first jump
+WARM = 320  # samples a series before the first jump: with fewer, one sample far out is doubted
 TICK_S = 0.01  # events are written a hundred times a second
 
 
