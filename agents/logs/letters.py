@@ -15,20 +15,19 @@ from agents.scorer.jit import lean, stamp
 PLANE = 0x10000
 WORD, DIGIT, SPACE, LETTER = 1, 2, 4, 8  # bits of a class; a letter is no digit and no underscore
 HEX, DELIMITER, PATH_MARK, NO_URL, HOST = 16, 32, 64, 128, 256
-DELIMITERS = frozenset("=:,;()[]{}<>\"'|")
 KINDS = (
     (WORD, r"\w+"),
     (DIGIT, r"\d+"),
     (SPACE, r"\s+"),
     (LETTER, r"[^\W\d_]+"),
     (HEX, r"[0-9A-Fa-f]+"),
-    (DELIMITER, f"[{re.escape(''.join(sorted(DELIMITERS)))}]+"),
+    (DELIMITER, r"[=:,;()\[\]{}<>\"'|]+"),
     (PATH_MARK, r"[.\-~%+@$/\\!#&]+"),  # within a path, before the next name
     (NO_URL, r"[\s\"'<>()|]+"),
     (HOST, r"[a-z0]+"),
 )
 
-MIX, FINISH = -0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15  # its multipliers, as signed numbers
+MIX, FINISH = -0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15  # splitmix64's, as signed numbers
 ASCII = 128  # the first point beyond it
 SOURCES = stamp(Path(__file__).parent)  # of the kernels of this folder: see jit.py
 

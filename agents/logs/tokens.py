@@ -136,11 +136,6 @@ def is_word(token: str) -> bool:
     return kind(token) == WORD
 
 
-def is_value(token: str) -> bool:
-    """Whether a token can stand for a value: a mask, or a word that names no state."""
-    return token == MASK or (kind(token) == WORD and not is_state(token))
-
-
 def words(tokens: Iterable[str]) -> int:
     """How many tokens are words: what a template says for certain."""
     return sum(kind(token) == WORD for token in tokens)

@@ -6,13 +6,17 @@ import numpy as np
 
 from agents.logs.align import CORES, EQUAL, ONE, TWO, near
 from agents.logs.match import Table, Tail, Template, identity
-from agents.logs.tokens import ANY, MASK, blend, is_state, is_value, is_word, kind, words
+from agents.logs.tokens import ANY, MASK, blend, is_state, is_word, kind, words
 
 Tokens = tuple[str, ...]
 
 
 def alike(a: str, b: str) -> bool:
     return a == b or (a == ANY and kind(b) > 0) or (b == ANY and kind(a) > 0)
+
+
+def is_value(token: str) -> bool:
+    return token == MASK or (is_word(token) and not is_state(token))
 
 
 def plainly(a: Tokens, b: Tokens) -> tuple[int, int, int] | None:
