@@ -33,6 +33,7 @@ from streams.standstill import Mark
 
 MAX_REQUEST = 16 * 1024 * 1024  # bytes; state blocks are the largest messages
 LARGE_BUFFER = 16  # values of a changelog held in memory while it is read: Faust's 1000 were 1 GB
+SEEN_S, SEE_AGAIN_S = 60.0, 0.1  # a new topic reaches all brokers in a fraction of a second
 SESSION_S = 6.0  # with Faust's 60 a restart after kill -9 stalled for 57 s
 
 # A changelog is read whole at every start: small segments, so that compaction, which spares
@@ -76,6 +77,38 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust is u
             return answered
 
         coordinator._do_heartbeat = noted  # noqa: SLF001 - see above
+
+    async def subscribe(self, topics: Iterable[str]) -> None:
+        """Join the group once Kafka shows all of these topics.
+
+        A broker may not know yet what the controller has just created, and a leader that does
+        not see a changelog shares out the sources without it.
+        """
+        await self.call_thread(self._see, frozenset(topics))
+        if not self.should_stop:
+            await super().subscribe(topics)
+
+    async def _see(self, topics: frozenset[str]) -> None:
+        """In the reader's thread. Raises Unavailable when Kafka does not show them in time."""
+        client = self._ensure_consumer()._client  # noqa: SLF001 - a consumer's own look asks for all topics
+        began = time.monotonic()
+        while not self.should_stop:
+            client.set_topics(topics)
+            await client.force_metadata_update()
+            cluster = client.cluster
+            unseen = [
+                topic
+                for topic in topics - cluster.unauthorized_topics  # which the reading tells of
+                if not cluster.partitions_for_topic(topic)
+            ]
+            if not unseen:
+                return
+            if time.monotonic() - began > SEEN_S:
+                raise Unavailable(
+                    f"Kafka does not show {', '.join(sorted(unseen))}, {SEEN_S:g} s after they were"
+                    " created: see whether its controller is there and its brokers follow it"
+                )
+            await asyncio.sleep(SEE_AGAIN_S)
 
     async def getmany(self, active_partitions: Any, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
         """Records of these partitions, none of them when the flow was stopped meanwhile.

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from aiokafka.cluster import ClusterMetadata
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -189,6 +190,55 @@ def test_a_changelog_whose_end_never_comes_stops_the_worker(kafka: KafkaSettings
         shell.member.stuck_s = 2.0
         starting = asyncio.create_task(shell.start())
         with pytest.raises(SentinelError, match=r"stood still .* with \d+ changelog records"):
+            await asyncio.wait_for(shell.failed, 30)
+        starting.cancel()
+        await shell.stop()
+
+    asyncio.run(scene())
+
+
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch, kafka: KafkaSettings) -> dict[str, int]:
+    """The changelog, and how often brokers are still asked for it in vain."""
+    left = {f"{kafka.prefix}count-state-changelog": 20}
+    known = ClusterMetadata.partitions_for_topic
+
+    def told(self: ClusterMetadata, topic: str) -> set[int] | None:
+        if left.get(topic):
+            left[topic] -= 1
+            return None
+        partitions: set[int] | None = known(self, topic)
+        return partitions
+
+    monkeypatch.setattr(ClusterMetadata, "partitions_for_topic", told)
+    return left
+
+
+def test_a_changelog_that_brokers_do_not_show_yet_is_waited_for(
+    kafka: KafkaSettings, witness: Witness, late: dict[str, int]
+) -> None:
+    """The controller has created it, the broker that is asked has not heard of it."""
+
+    async def scene() -> None:
+        async with running(kafka):
+            tell(kafka, ROLLBACKS, [asked("a", "x")])
+            await eventually(lambda: witness.totals() == {"a": ["1 x"]})
+
+    asyncio.run(scene())
+    assert set(late.values()) == {0}
+
+
+def test_a_changelog_that_brokers_never_show_stops_the_worker(
+    kafka: KafkaSettings, late: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would share out its sources without their state."""
+    monkeypatch.setattr("streams.faust_app.SEEN_S", 0.5)
+    late.update(dict.fromkeys(late, 1_000_000))
+
+    async def scene() -> None:
+        shell = Shell(STAGE, Count(), kafka, clock=clock, loop=asyncio.get_running_loop())
+        starting = asyncio.create_task(shell.start())
+        with pytest.raises(SentinelError, match=r"Kafka does not show .*count-state-changelog"):
             await asyncio.wait_for(shell.failed, 30)
         starting.cancel()
         await shell.stop()
