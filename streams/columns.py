@@ -23,7 +23,9 @@ from schemas.frames import Samples, read_coded_lines, read_samples, service_of, 
 from schemas.topics import LOGLINES, SAMPLES
 from streams.connection import KafkaSettings
 from streams.deadletters import Record, dead_letter
-from streams.faust_app import decoded, keep, large_table, send, table, topic_of
+from streams.group.application import send
+from streams.group.message import decoded, topic_of
+from streams.group.tables import keep, large_table, table
 from streams.member import LostError, Member
 from streams.model_signal import Modelling, ModelSignal
 from streams.series_signal import Limited, SeriesSignal

@@ -7,7 +7,7 @@ from typing import Any
 from schemas.avro import HEADER, encode
 from schemas.operations import DeadLetter
 from schemas.topics import DEADLETTERS, Topic
-from streams.faust_app import header
+from streams.group.message import header
 
 log = logging.getLogger(__name__)
 KEPT_BYTES = 64 * 1024  # of the original; its true size is told beside it

@@ -25,7 +25,9 @@ from schemas.topics import TICKS
 from schemas.turn import Job, Turn
 from streams.connection import KafkaSettings
 from streams.deadletters import Record, dead_letter
-from streams.faust_app import decoded, home, keep, send, table, topic_of
+from streams.group.application import send
+from streams.group.message import decoded, home, topic_of
+from streams.group.tables import keep, table
 from streams.member import LostError, Member
 from streams.stage import Acting, Stage
 from streams.stage_metrics import StageMetrics

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from schemas.errors import Rejected
 from streams.connection import KafkaSettings
 from streams.deadletters import Record, dead_letter
-from streams.faust_app import decoded, send
+from streams.group.application import send
+from streams.group.message import decoded
 from streams.member import Member
 from streams.stage import Position, Sink, Stage
 from streams.stage_metrics import StageMetrics

@@ -20,19 +20,8 @@ from typing import Any, Protocol, TypeVar
 from schemas.errors import SentinelError, Unavailable
 from schemas.topics import Topic
 from streams.connection import KafkaSettings
-from streams.faust_app import (
-    SESSION_S,
-    batches,
-    complete,
-    ended,
-    heard,
-    make_app,
-    reached,
-    read,
-    remaining,
-    standing,
-    waiting,
-)
+from streams.group.application import SESSION_S, batches, make_app, read
+from streams.group.progress import complete, ended, heard, reached, remaining, standing, waiting
 from streams.stage_metrics import StageMetrics
 from streams.standstill import Mark, Place, Standstill, Unmoved
 

@@ -17,7 +17,8 @@ from schemas.avro import HEADER, decode
 from schemas.errors import Rejected
 from schemas.frames import read_lines, read_samples
 from schemas.topics import LOGLINES, SAMPLES, Topic
-from streams.faust_app import header, make_app
+from streams.group.application import make_app
+from streams.group.message import header
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)

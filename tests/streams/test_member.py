@@ -232,7 +232,7 @@ def test_a_changelog_that_brokers_never_show_stops_the_worker(
     kafka: KafkaSettings, late: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would share out its sources without their state."""
-    monkeypatch.setattr("streams.faust_app.SEEN_S", 0.5)
+    monkeypatch.setattr("streams.group.reader.SEEN_S", 0.5)
     late.update(dict.fromkeys(late, 1_000_000))
 
     async def scene() -> None:

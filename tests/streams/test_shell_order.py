@@ -21,7 +21,7 @@ from schemas.topics import ROLLBACKS, SAMPLES, Topic
 from streams import columns, kafka
 from streams.columns import ColumnShell
 from streams.connection import KafkaSettings
-from streams.faust_app import home
+from streams.group.message import home
 from streams.kafka import Shell
 from tests.streams.counting import STAGE, Count, asked, clock, said
 from tests.streams.framing_world import STAGE as DETECT

@@ -24,7 +24,7 @@ from streams import worker
 from streams.broker.embedded import EmbeddedBroker
 from streams.cli import main
 from streams.connection import KafkaSettings
-from streams.faust_app import home
+from streams.group.message import home
 from streams.pipeline import BY_NAME
 from streams.settings import Settings
 from streams.topics import create

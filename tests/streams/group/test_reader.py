@@ -9,7 +9,8 @@ from aiokafka import TopicPartition
 from faust.types import TP
 
 from streams.connection import KafkaSettings
-from streams.faust_app import _Consumer, _Thread, complete, large_table, make_app
+from streams.group.application import make_app
+from streams.group.reader import Consumer, Thread
 
 SOURCE, CHANGELOG = "samples.v1", "detect-blocks-changelog"
 
@@ -41,7 +42,7 @@ def test_where_nothing_was_committed_reading_begins_at_the_beginning() -> None:
         TopicPartition(CHANGELOG, 0),
     )
     reader = Reader({new: None, old: 40, state: None})
-    thread: Any = _Thread.__new__(_Thread)
+    thread: Any = Thread.__new__(Thread)
     thread.app = SimpleNamespace(tables=SimpleNamespace(changelog_topics={CHANGELOG}))
     thread._ensure_consumer = lambda: reader
     asyncio.run(thread._seek_to_committed())
@@ -50,7 +51,7 @@ def test_where_nothing_was_committed_reading_begins_at_the_beginning() -> None:
 
 def test_nothing_is_fetched_between_the_end_of_recovery_and_the_seek() -> None:
     """Faust resumes, then seeks: what came in between would count as read, and be lost."""
-    consumer: Any = _Consumer.__new__(_Consumer)
+    consumer: Any = Consumer.__new__(Consumer)
     consumer.can_resume_flow, consumer.suspend_flow = asyncio.Event(), asyncio.Event()
     consumer._active_partitions, consumer._paused_partitions = set(), {TP(SOURCE, 0)}
     consumer.resume_flow()  # as recovery left it
@@ -85,12 +86,12 @@ class Waiting(Reader):
 
 def fetched(meanwhile: Callable[[Any], None]) -> tuple[dict[str, list[int]], dict[str, int]]:
     """What a fetch of the changelog gave while this happened, and where the next ones begin."""
-    consumer: Any = _Consumer.__new__(_Consumer)
+    consumer: Any = Consumer.__new__(Consumer)
     consumer.can_resume_flow, consumer.suspend_flow = asyncio.Event(), asyncio.Event()
     consumer._paused_partitions, consumer._active_partitions = set(), {TP(CHANGELOG, 0)}
     consumer.resume_flow()
     reader = Waiting(lambda: meanwhile(consumer))
-    thread: Any = _Thread.__new__(_Thread)
+    thread: Any = Thread.__new__(Thread)
     thread.consumer, thread._ensure_consumer = consumer, lambda: reader
 
     async def fetch(_reader: Any, places: Collection[Any], **_: Any) -> dict[Any, list[Any]]:
@@ -141,32 +142,3 @@ def test_nothing_is_read_of_new_partitions_until_their_recovery_says_so() -> Non
 
     asyncio.run(scene())
     assert seen == [(False, set()), (True, {source})]
-
-
-def test_only_the_recovery_of_our_partitions_completes_them() -> None:
-    """One that ends between two rebalances has read other changelogs than ours."""
-    begins = asyncio.Event()
-    recovery = SimpleNamespace(_generation_id=4, signal_recovery_start=begins)
-    app = SimpleNamespace(tables=SimpleNamespace(recovery=recovery), consumer_generation_id=4)
-    of_ours = complete(app)
-    app.consumer_generation_id = 5  # the next partitions are known, their tables are not
-    of_others = complete(app)
-    recovery._generation_id = 5
-    begins.set()
-    assert [of_ours, of_others, complete(app)] == [True, False, False]
-
-
-def test_large_values_of_a_changelog_are_kept_in_a_file() -> None:
-    """And are applied in order, the last one counts, a deleted one is gone."""
-
-    async def scene() -> tuple[dict[bytes, bytes], str]:
-        app = make_app(KafkaSettings(), "scene", loop=asyncio.get_running_loop())
-        table = large_table(app, "blocks")
-        rows = [(b"0/0", b"a"), (b"0/1", b"bb"), (b"0/0", b"ccc"), (b"0/1", None), (b"1/0", b"d")]
-        table.apply_changelog_batch(
-            SimpleNamespace(key=key, value=value, message=SimpleNamespace(value=value, partition=0))
-            for key, value in rows
-        )
-        return dict(table.data.data), type(table.data.data).__name__
-
-    assert asyncio.run(scene()) == ({b"0/0": b"ccc", b"1/0": b"d"}, "Scratch")
