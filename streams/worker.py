@@ -111,9 +111,15 @@ async def run(
         up = not starting.cancelled() and starting.exception() is None
         patience = STOP_S if up else GIVE_UP_S
         await asyncio.gather(*(_stop(name, one, patience) for name, one in running.items()))
-    for name, one in running.items():
-        if one.failed.done() and (error := one.failed.exception()):
-            raise said(name, error) from error
+        failures = [  # each is asked for, also when the start itself failed
+            (name, error)
+            for name, one in running.items()
+            if one.failed.done() and (error := one.failed.exception())
+        ]
+    for name, error in failures[1:]:
+        log.warning("%s", said(name, error))
+    for name, error in failures:
+        raise said(name, error) from error
 
 
 def said(name: str, error: BaseException) -> SentinelError:
@@ -184,3 +190,5 @@ async def _stop(name: str, one: Running, patience: float) -> None:
         await asyncio.wait_for(one.stop(), patience)
     except TimeoutError:
         log.warning("%s did not stop within %g s: it is left to its group", name, patience)
+    except Exception as error:  # noqa: BLE001 - the others stop too, and why we stop is told
+        log.warning("not stopped in order: %s", said(name, error))

@@ -160,6 +160,54 @@ def test_one_stage_that_fails_stops_the_others_and_is_named(
     assert time.monotonic() - begun < 60
 
 
+class Breaking:
+    """Comes up, breaks at once, and cannot even stop in order."""
+
+    def __init__(self, why: str) -> None:
+        self.why, self.stops = why, 0
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def start(self) -> None:
+        """Up, and broken."""
+        self.failed.set_exception(Unavailable(self.why))
+
+    async def stop(self) -> None:
+        """Never in order."""
+        self.stops += 1
+        raise LookupError("what was never begun")
+
+
+def test_what_stopped_a_worker_is_told_also_when_its_stages_do_not_stop_in_order(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of several the first; of the others, and of what went wrong at the end, the log."""
+    made: list[Breaking] = []
+    told: list[dict[str, Any]] = []
+
+    def shell(stage: Stage, *_: Any, **__: Any) -> Breaking:
+        made.append(Breaking(f"{stage.name}: its database is away"))
+        return made[-1]
+
+    async def scene() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        with pytest.raises(Unavailable, match=r"^count: its database is away$"):
+            await worker.run([STAGE, KEEP], Settings(), clock=False, ready=lambda: None)
+        stops = [one.stops for one in made]
+        made.clear()
+        gc.collect()  # an error that nobody asked for is told here
+        assert stops == [1, 1]
+
+    monkeypatch.setattr(worker, "shell", shell)
+    monkeypatch.setattr(worker, "_fitted", lambda settings, _: settings)
+    asyncio.run(scene())
+    assert [message.partition(" (")[0] for message in caplog.messages] == [
+        "not stopped in order: count: LookupError: what was never begun",
+        "not stopped in order: keep: LookupError: what was never begun",
+        "keep: its database is away",
+    ]
+    assert told == []
+
+
 def failed() -> Exception:
     """An error that was raised, and so knows where."""
     with pytest.raises(LookupError) as error:
