@@ -49,10 +49,17 @@ def quiet(kafka: KafkaSettings) -> dict[str, Any]:
 
 
 def reach(kafka: KafkaSettings) -> Cluster:
-    """The cluster, asked once. Raises Unavailable, saying what to do."""
+    """The cluster, asked once. Raises Unavailable, saying what to do.
+
+    Raises Rejected, too, when an identity provider gives us no token for it.
+    """
     refusals = [_refusal(host, port) for host, port in addresses(kafka)]
     if all(refusals):  # the client would try for all of its time
         raise _nobody(kafka, refusals[0])
+    if kafka.tokens:
+        from streams.oauth.tokens import fetched  # noqa: PLC0415 - others need no HTTP client
+
+        fetched(kafka.oauth)  # librdkafka tells of a refusal late, and in many words
     found = _asked(kafka)
     return Cluster(
         id=found.cluster_id or "",
@@ -77,10 +84,11 @@ def _asked(kafka: KafkaSettings) -> Any:
             admin.poll(0)
     except KafkaException as error:
         why = told[0] if told else error.args[0].str()
+        login = "kafka.oauth" if kafka.tokens else "sasl_username, sasl_password"
         raise Unavailable(
             f"something listens at {kafka.brokers}, but no Kafka answers over {kafka.protocol}"
             f" ({why}): is it still starting? Else look at kafka.protocol, sasl_mechanism,"
-            " sasl_username, sasl_password, ca_file and cert_file"
+            f" {login}, ca_file and cert_file"
         ) from error
 
 

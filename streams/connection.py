@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from schemas.errors import Rejected
 from schemas.topics import Topic
+from streams.oauth.settings import OAuthSettings
+
+OAUTH = "OAUTHBEARER"
 
 
 class KafkaSettings(BaseModel):
@@ -21,11 +24,16 @@ class KafkaSettings(BaseModel):
     protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         default="PLAINTEXT", description="security protocol"
     )
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        default="SCRAM-SHA-512", description="how we log in, where the protocol has SASL"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = Field(
+        default="SCRAM-SHA-512",
+        description="how we log in, where the protocol has SASL; OAUTHBEARER: with tokens that "
+        "kafka.oauth says where to get",
     )
     sasl_username: str = Field(default="", description="who we are, where the protocol has SASL")
     sasl_password: SecretStr = Field(default=SecretStr(""), description="its password")
+    oauth: OAuthSettings = Field(
+        default=OAuthSettings(), description="who gives us tokens, for OAUTHBEARER; empty: nobody"
+    )
     ca_file: str = Field(default="", description="CA certificates, PEM; empty: the system's")
     cert_file: str = Field(
         default="", description="our certificate, PEM, where brokers ask for one; empty: none"
@@ -39,6 +47,26 @@ class KafkaSettings(BaseModel):
             raise ValueError("key_file needs cert_file, the certificate that it is the key of")
         return self
 
+    @model_validator(mode="after")
+    def _tokens_are_for_oauth(self) -> Self:
+        if self.tokens and not self.oauth.given:
+            raise ValueError("sasl_mechanism OAUTHBEARER needs oauth.token_url")
+        if self.tokens and (self.sasl_username or self.sasl_password.get_secret_value()):
+            raise ValueError(
+                "sasl_username and sasl_password are not for OAUTHBEARER: "
+                "say oauth.client_id and oauth.client_secret"
+            )
+        if self.oauth.given and not self.tokens:
+            raise ValueError(
+                "oauth needs sasl_mechanism OAUTHBEARER and protocol SASL_SSL or SASL_PLAINTEXT"
+            )
+        return self
+
+    @property
+    def tokens(self) -> bool:
+        """Whether we log in with tokens of an identity provider."""
+        return self.protocol.startswith("SASL") and self.sasl_mechanism == OAUTH
+
     def topic(self, topic: Topic) -> str:
         """The topic's name on this cluster."""
         return self.topic_prefix + topic.name
@@ -49,7 +77,9 @@ class KafkaSettings(BaseModel):
             "bootstrap.servers": self.brokers,
             "security.protocol": self.protocol,
         }
-        if self.protocol.startswith("SASL"):
+        if self.tokens:
+            config |= {"sasl.mechanisms": OAUTH} | self.oauth.confluent()
+        elif self.protocol.startswith("SASL"):
             config |= {
                 "sasl.mechanisms": self.sasl_mechanism,
                 "sasl.username": self.sasl_username,
@@ -87,6 +117,13 @@ class KafkaSettings(BaseModel):
         context = self.tls() if self.protocol.endswith("SSL") else None
         if self.protocol == "SSL":
             return {"broker_credentials": faust.SSLCredentials(context)}
+        if self.tokens:
+            from faust.auth import OAuthCredentials  # noqa: PLC0415 - as above
+
+            from streams.oauth.provider import TokenProvider  # noqa: PLC0415 - as above
+
+            provider = TokenProvider(self.oauth)
+            return {"broker_credentials": OAuthCredentials(oauth_cb=provider, ssl_context=context)}
         return {
             "broker_credentials": faust.SASLCredentials(
                 mechanism=self.sasl_mechanism,

@@ -1,0 +1,1 @@
+"""Logging in to Kafka with tokens of an identity provider (SASL OAUTHBEARER)."""
