@@ -81,7 +81,9 @@ class Entry:
             entry.offsets, entry.seen = dict(kept.offsets), dict.fromkeys(kept.seen)
             entry.state = None if kept.state is None else model.model_validate(kept.state)
         except ValidationError as error:
-            raise Rejected(f"state of an unknown version: {error.errors()[0]['msg']}") from error
+            wrong = error.errors()[0]
+            where = ".".join(map(str, wrong["loc"]))
+            raise Rejected(f"{where}: {wrong['msg']}" if where else wrong["msg"]) from error
         return entry
 
     def dumped(self) -> bytes:
@@ -131,12 +133,21 @@ class Shell:
         store = self._table.data.data
         for raw in [raw for raw in store if Place.of(raw).partition not in partitions]:
             del store[raw]
-        self._entries = {
-            Place.of(raw): Entry.loaded(value, self.decision.State) for raw, value in store.items()
-        }
+        places = {Place.of(raw): value for raw, value in store.items()}
+        self._entries = {place: self._loaded(place, value) for place, value in places.items()}
         self._jobs = {place: tasks for place, tasks in self._jobs.items() if place in self._entries}
         for place in self._entries:
             self._start_jobs(place)
+
+    def _loaded(self, place: Place, raw: bytes) -> Entry:
+        try:
+            return Entry.loaded(raw, self.decision.State)
+        except Rejected as error:
+            topic = self._table.changelog_topic.get_topic_name()
+            raise Rejected(
+                f"{self.stage.name}: the state of {place.key!r} cannot be read ({error}): run the"
+                f" version that wrote it, or delete the topic {topic} to begin without any state"
+            ) from error
 
     async def revoked(self, *, finished: bool) -> None:  # noqa: ARG002 - jobs end either way
         """End the jobs that are under way: whoever has their keys next begins them again.
