@@ -196,10 +196,17 @@ class ColumnShell:
             return
         store = self._kept.data.data
         for key in list(store):
-            if int(key) in partitions:
-                self.consumer.recall(int(key), store[key])  # type: ignore[attr-defined] # Hearing
-            else:
+            if int(key) not in partitions:
                 del store[key]
+                continue
+            try:
+                self.consumer.recall(int(key), store[key])  # type: ignore[attr-defined] # Hearing
+            except Rejected as error:
+                topic = self._kept.changelog_topic.get_topic_name()
+                raise Rejected(
+                    f"{self.stage.name}: partition {int(key)}: {error}: run the version that wrote"
+                    f" it, or delete the topic {topic} to begin without what was heard before"
+                ) from error
 
     async def revoked(self, *, finished: bool) -> None:
         """Save what fits in the time there is, so that the next owner has less to read again.

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from schemas.avro import HEADER, encode
+from schemas.errors import Rejected
 from schemas.event import Event
 from schemas.frames import Samples, canonical, write_samples
 from schemas.topics import ROLLBACKS, SAMPLES, Topic
@@ -147,6 +148,32 @@ class Counted:
         """Count, and say so."""
         self.block.included, self.block.changed = offset, True
         return [said("a", None, "counted")]
+
+
+class Heard(Counted):
+    """And hears, of what it cannot read again."""
+
+    def hear(self, _event: Event, _partition: int) -> None:
+        """No news."""
+
+    def recall(self, _partition: int, kept: bytes) -> None:
+        """Never."""
+        raise Rejected(f"no bars: {kept.decode()}")
+
+
+def test_what_was_heard_and_cannot_be_read_again_stops_the_worker_and_says_what_to_do() -> None:
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+        made = ColumnShell(DETECT, Heard(), SETTINGS, save_s=1.0, clock=clock, loop=loop)
+        made._kept.data.data.update({b"0": b"of another", b"1": b"ours"})
+        await made.assigned({1})
+
+    with pytest.raises(Rejected) as error:
+        asyncio.run(scene())
+    assert str(error.value) == (
+        "detect: partition 1: no bars: ours: run the version that wrote it, or delete the topic"
+        " sentinel-detect-heard-changelog to begin without what was heard before"
+    )
 
 
 Scene = Callable[[ColumnShell, Log], Coroutine[Any, Any, None]]
