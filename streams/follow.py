@@ -15,15 +15,11 @@ from schemas.avro import HEADER, decode
 from schemas.errors import Rejected, Unavailable
 from schemas.event import Event
 from schemas.topics import Topic
+from streams import leaders
 from streams.cluster import PATIENCE_S, quiet, reach
 from streams.connection import KafkaSettings
 
 POLL_S = 0.2  # how soon Ctrl-C and deadlines are noticed
-NO_LEADER = {  # yet: the topic was made, or its leader lost, a moment ago
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-}
 LARGEST = 16 * 1024 * 1024  # bytes; a frame or a report's bundle
 
 
@@ -147,9 +143,8 @@ class Follower:
         """Begin with what was written from a moment on; where that is nothing, at the end."""
         moment = int(since.timestamp() * 1000)
         asked = [TopicPartition(place.topic, place.partition, moment) for place in self._places]
-        for place, found in zip(
-            self._places, self._consumer.offsets_for_times(asked, PATIENCE_S), strict=True
-        ):
+        begins = leaders.since(self._consumer, asked, PATIENCE_S)
+        for place, found in zip(self._places, begins, strict=True):
             if found.offset >= 0:
                 place.offset = found.offset
 
@@ -158,15 +153,10 @@ class Follower:
 
     def _marks(self, place: TopicPartition) -> tuple[int, int]:
         """Offsets of the first record that is there, and of the next one to come."""
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                low, high = self._consumer.get_watermark_offsets(place, PATIENCE_S)
-                return int(low), int(high)
-            except KafkaException as error:
-                if error.args[0].code() not in NO_LEADER or time.monotonic() > deadline:
-                    raise
-            time.sleep(POLL_S)
+        low, high = leaders.led(
+            lambda: self._consumer.get_watermark_offsets(place, PATIENCE_S), PATIENCE_S
+        )
+        return int(low), int(high)
 
     def _noted(self, error: Any) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - librdkafka's own errors have such names

@@ -5,17 +5,21 @@ changed. Partitions are not added either, because that moves keys to other parti
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
 
 from schemas.errors import Unavailable
 from schemas.topics import CATALOGUE, Topic
+from streams.cluster import quiet
 from streams.connection import KafkaSettings
+from streams.leaders import AGAIN_S, is_unled, led, offsets
 
 TIMEOUT_S = 15.0
+SHOWN_S = 60.0  # for all brokers to hear of a topic; a fraction of a second as a rule
 COPIES = 3  # where the cluster has so many brokers and settings name no number
 
 
@@ -28,7 +32,10 @@ class Report(NamedTuple):
 
 
 def create(kafka: KafkaSettings, catalogue: Sequence[Topic] = CATALOGUE) -> Report:
-    """Make the topics that are not there. Raises Unavailable when the cluster does not answer."""
+    """Make the topics that are not there; when this returns, they can be read and written.
+
+    Raises Unavailable when the cluster does not answer.
+    """
     admin = AdminClient(kafka.confluent())
     try:
         copies = replication(admin, kafka)
@@ -38,6 +45,8 @@ def create(kafka: KafkaSettings, catalogue: Sequence[Topic] = CATALOGUE) -> Repo
             request_timeout=TIMEOUT_S,
         )
         created = [name for name, future in made.items() if _is_new(future)]
+        if created:
+            _spread(admin, kafka, created)
         old = [t for t in catalogue if kafka.topic(t) not in created]
         differing = differences(admin, kafka, old)
     except KafkaException as error:
@@ -66,12 +75,45 @@ def replication(admin: Any, kafka: KafkaSettings) -> int:
     return min(COPIES, len(admin.list_topics(timeout=TIMEOUT_S).brokers))
 
 
+def _spread(admin: Any, kafka: KafkaSettings, made: Collection[str]) -> None:
+    """Return when all brokers know these topics, and their leaders that they lead them."""
+    for broker in admin.list_topics(timeout=TIMEOUT_S).brokers.values():
+        host = f"[{broker.host}]" if ":" in broker.host else broker.host
+        alone = AdminClient({**quiet(kafka), "bootstrap.servers": f"{host}:{broker.port}"})
+        with suppress(KafkaException):  # one that is away will know them when it is back
+            _shown(alone, made)
+    places = [(name, p) for name, topic in _shown(admin, made).items() for p in topic.partitions]
+    found = offsets(admin, places, OffsetSpec.latest(), SHOWN_S)
+    if unled := {name for (name, _), offset in found.items() if is_unled(offset)}:
+        raise _late("no broker leads", unled)
+
+
+def _shown(admin: Any, names: Collection[str]) -> dict[str, Any]:
+    """What is known of topics that are there, once it is. Raises Unavailable."""
+    deadline = time.monotonic() + SHOWN_S
+    while True:
+        known = admin.list_topics(timeout=TIMEOUT_S).topics
+        unseen = {name for name in names if name not in known or not known[name].partitions}
+        if not unseen:
+            return {name: known[name] for name in names}
+        if time.monotonic() > deadline:
+            raise _late("a broker does not know", unseen)
+        time.sleep(AGAIN_S)
+
+
+def _late(what: str, topics: Collection[str]) -> Unavailable:
+    return Unavailable(
+        f"{what} {', '.join(sorted(topics))}, {SHOWN_S:g} s after they were made: see whether"
+        " Kafka's controller is there and its brokers follow it, and whether we may describe them"
+    )
+
+
 def differences(admin: Any, kafka: KafkaSettings, topics: Sequence[Topic]) -> dict[str, str]:
     """Topics that are not as the catalogue wants them, each with what is different."""
     if not topics:
         return {}
-    configs = _configs(admin, [kafka.topic(t) for t in topics])
-    partitions = admin.list_topics(timeout=TIMEOUT_S).topics
+    names = [kafka.topic(topic) for topic in topics]
+    configs, partitions = _configs(admin, names), _shown(admin, names)
     result = {}
     for topic in topics:
         name = kafka.topic(topic)
@@ -90,18 +132,13 @@ def differences(admin: Any, kafka: KafkaSettings, topics: Sequence[Topic]) -> di
 
 
 def _configs(admin: Any, names: Sequence[str]) -> dict[str, Any]:
-    deadline = time.monotonic() + TIMEOUT_S
-    while True:
-        resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+
+    def described() -> dict[str, Any]:
         answers = admin.describe_configs(resources, request_timeout=TIMEOUT_S)
-        try:
-            return {resource.name: future.result() for resource, future in answers.items()}
-        except KafkaException as error:
-            # A topic made a moment ago by somebody else: not every broker has heard of it yet.
-            unknown = error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
-            if not unknown or time.monotonic() > deadline:
-                raise
-        time.sleep(0.1)
+        return {resource.name: future.result() for resource, future in answers.items()}
+
+    return led(described, TIMEOUT_S)  # somebody else may have made them a moment ago
 
 
 def _is_new(future: Any) -> bool:

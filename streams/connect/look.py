@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Self
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from schemas.errors import Unavailable
@@ -21,6 +21,7 @@ from schemas.topics import CATALOGUE, RAW
 from streams.cluster import quiet, reach
 from streams.connect.clues import Sampled
 from streams.connection import KafkaSettings
+from streams.leaders import Place, offsets
 
 LAST = 50  # records of each partition
 WATCH_S = 2.0  # between the two moments at which ends are compared, at least
@@ -33,7 +34,6 @@ PLACES = 64  # partitions read at once
 POLL_S = 0.2
 AWAY_S = 5.0  # without any broker, after which none is waited for
 INTERNAL = ("__", "_schemas", "_confluent")
-Place = tuple[str, int]
 Kind = Literal["sampled", "empty", "internal", "own", "foreign", "failed"]
 
 
@@ -178,23 +178,21 @@ class Looker:
 
     def _offsets(self, topics: Collection[Seen], spec: Any) -> dict[Place, int]:
         by_name = {topic.name: topic for topic in topics}
-        wanted = {
-            TopicPartition(topic.name, partition): spec
+        wanted = [
+            (topic.name, partition)
             for topic in topics
             if topic.kind != "failed"
             for partition in range(topic.partitions)
-        }
-        if not wanted:
-            return {}
-        found = self._admin.list_offsets(
-            wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=TIMEOUT_S
+        ]
+        found = offsets(
+            self._admin, wanted, spec, TIMEOUT_S, isolation_level=IsolationLevel.READ_COMMITTED
         )
         result: dict[Place, int] = {}
-        for place, future in found.items():
-            try:
-                result[place.topic, place.partition] = future.result().offset
-            except KafkaException as error:
-                self._failed(by_name[place.topic], error.args[0])
+        for place, offset in found.items():
+            if isinstance(offset, int):
+                result[place] = offset
+            else:
+                self._failed(by_name[place[0]], offset)
         return result
 
     def _failed(self, topic: Seen, error: Any) -> None:

@@ -25,8 +25,10 @@ from schemas.avro import HEADER, decode
 from schemas.errors import Rejected, Unavailable
 from schemas.intake import IntakeReport, Omission
 from schemas.topics import INTAKE_REPORTS
+from streams import leaders
 from streams.cluster import PATIENCE_S, quiet, reach
 from streams.connection import KafkaSettings
+from streams.leaders import Place
 
 log = logging.getLogger(__name__)
 LARGEST = 16 * 1024 * 1024  # bytes
@@ -132,7 +134,7 @@ def _read(
 ) -> Iterator[IntakeReport]:
     moment = int(since.timestamp() * 1000)
     asked = [TopicPartition(topic, number, moment) for number in range(partitions)]
-    begin = [p for p in consumer.offsets_for_times(asked, PATIENCE_S) if p.offset != OFFSET_END]
+    begin = [p for p in leaders.since(consumer, asked, PATIENCE_S) if p.offset != OFFSET_END]
     left = {place.partition for place in begin}
     if left:
         consumer.assign(begin)
@@ -167,19 +169,20 @@ def lag(kafka: KafkaSettings, group: str, topics: Iterable[str]) -> dict[str, in
     Raises Unavailable.
     """
     partitions = reach(kafka).topics
-    places = [TopicPartition(t, p) for t in topics for p in range(partitions.get(t, 0))]
+    places = [(topic, p) for topic in topics for p in range(partitions.get(topic, 0))]
     if not places:
         return {}
     admin, name = AdminClient(quiet(kafka)), f"{kafka.prefix}{group}"
     try:
         committed = admin.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(name, places)], request_timeout=PATIENCE_S
+            [ConsumerGroupTopicPartitions(name, [TopicPartition(*place) for place in places])],
+            request_timeout=PATIENCE_S,
         )[name].result()
         ends = _offsets(admin, places, OffsetSpec.latest())
         begins = _offsets(admin, places, OffsetSpec.earliest())
     except KafkaException as error:
         raise Unavailable(f"Kafka at {kafka.brokers}: {error.args[0].str()}") from error
-    result = dict.fromkeys((place.topic for place in places), 0)
+    result = dict.fromkeys((topic for topic, _ in places), 0)
     for place in committed.topic_partitions:
         where = place.topic, place.partition
         done = max(place.offset, begins[where])  # negative: nothing was committed
@@ -187,8 +190,10 @@ def lag(kafka: KafkaSettings, group: str, topics: Iterable[str]) -> dict[str, in
     return result
 
 
-def _offsets(
-    admin: Any, places: list[TopicPartition], which: OffsetSpec
-) -> dict[tuple[str, int], int]:
-    asked = admin.list_offsets(dict.fromkeys(places, which), request_timeout=PATIENCE_S)
-    return {(p.topic, p.partition): int(found.result().offset) for p, found in asked.items()}
+def _offsets(admin: Any, places: list[Place], which: OffsetSpec) -> dict[Place, int]:
+    result = {}
+    for place, offset in leaders.offsets(admin, places, which, PATIENCE_S).items():
+        if not isinstance(offset, int):
+            raise KafkaException(offset)
+        result[place] = offset
+    return result
