@@ -15,10 +15,10 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.event import Event, derive
-from schemas.identity import Keyring
+from schemas.identity import Keyring, refusal
 from schemas.operations import Tick
 from schemas.outcomes import Outcome
-from schemas.plans import Approval, Approved, Decision, Refusal, plan_hash
+from schemas.plans import Approval, Approved, Decision, plan_hash
 from schemas.turn import Turn
 
 
@@ -289,20 +289,6 @@ class Approve:
     ) -> tuple[tuple[str, datetime], ...]:
         oldest = now - timedelta(seconds=self._settings.window_s)
         return tuple(mark for mark in spent if mark[1] >= oldest)
-
-
-def refusal(answer: Approval, reason: str, now: datetime) -> Refusal:
-    """An answer that does not count, said aloud."""
-    return Refusal(
-        at=now,
-        group=answer.group,
-        cause=answer.id,
-        incident=answer.incident,
-        of="approval",
-        by=answer.by[:100],
-        channel=answer.channel,
-        reason=reason,
-    )
 
 
 def _approved(

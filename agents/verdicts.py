@@ -18,8 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from agents.verdict_settings import VerdictSettings
 from schemas.event import Event, derive
-from schemas.identity import Keyring
-from schemas.plans import Refusal
+from schemas.identity import Keyring, refusal
 from schemas.turn import Turn
 from schemas.verdicts import Bar, BarStep, Verdict, Word
 
@@ -156,20 +155,6 @@ class Judge:
             counted=tuple(each.id for each in counted),
             reason=_reason(counted, bar),
         )
-
-
-def refusal(verdict: Verdict, reason: str, now: datetime) -> Refusal:
-    """A verdict that does not count, said aloud."""
-    return Refusal(
-        at=now,
-        group=verdict.group,
-        cause=verdict.id,
-        incident=verdict.incident,
-        of="verdict",
-        by=verdict.by[:100],
-        channel=verdict.channel,
-        reason=reason,
-    )
 
 
 def _with(said: tuple[Counted, ...], verdict: Verdict) -> tuple[Counted, ...]:

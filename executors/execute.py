@@ -22,10 +22,10 @@ from executors.ledger import Ledger, RunStatus, rollback_token, run_id
 from executors.worker import Worker
 from schemas.errors import Denied, Rejected
 from schemas.event import Event, derive
-from schemas.identity import Keyring
+from schemas.identity import Keyring, refusal
 from schemas.operations import Tick
 from schemas.outcomes import Outcome
-from schemas.plans import Approved, Refusal
+from schemas.plans import Approved
 from schemas.results import Rollback, StepResult
 from schemas.turn import Job, Turn
 
@@ -272,16 +272,7 @@ class Execute:
     ) -> Turn[Ledger]:
         flaw = self._flaw(rollback, ledger, now)
         if flaw or ledger is None:
-            refusal = Refusal(
-                at=now,
-                group=rollback.group,
-                cause=rollback.id,
-                incident=rollback.incident,
-                of="rollback",
-                by=rollback.by[:100],
-                reason=flaw,
-            )
-            return Turn(ledger, (refusal,))
+            return Turn(ledger, (refusal(rollback, flaw, now),))
         why = f"{rollback.by} takes it back" + (f": {rollback.reason}" if rollback.reason else "")
         ledger = ledger.model_copy(
             update={"demanded": why, "cause": rollback.id, "trace": rollback.trace}

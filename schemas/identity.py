@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from schemas.errors import Rejected
 from schemas.event import derive
-from schemas.plans import Approval
+from schemas.plans import Approval, Refusal
 from schemas.results import Rollback
 from schemas.verdicts import Verdict, Word
 
@@ -200,6 +200,20 @@ class Signer:
         signature = self.sign(said.signed_text())
         ident = derive(said.SUBJECT, signature)
         return said.model_copy(update={"signature": signature, "id": ident})
+
+
+def refusal(said: Approval | Rollback | Verdict, reason: str, now: datetime) -> Refusal:
+    """An answer, a demand or a verdict that does not count, said aloud."""
+    return Refusal(
+        at=now,
+        group=said.group,
+        cause=said.id,
+        incident=said.incident,
+        of=said.SUBJECT,  # type: ignore[arg-type] # of these three it is one of the three
+        by=said.by[:100],
+        channel="" if isinstance(said, Rollback) else said.channel,
+        reason=reason,
+    )
 
 
 def ring(signers: Mapping[str, Signer]) -> Keyring:
