@@ -10,14 +10,19 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
+from aiokafka.cluster import ClusterMetadata
+from aiokafka.errors import KafkaError
+from aiokafka.protocol.metadata import MetadataRequest
 from faust.transport.drivers import aiokafka as driver
 
 from schemas.errors import Unavailable
 from streams.standstill import Mark
 
 SEEN_S, SEE_AGAIN_S = 60.0, 0.1  # a new topic reaches all brokers in a fraction of a second
+ANSWER_S = 5.0  # for a broker that says which topics it knows; milliseconds as a rule
 
 logging.getLogger(__name__).setLevel(logging.CRITICAL)  # Faust logs in our name, see `application`
 
@@ -64,12 +69,7 @@ class Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust is un
         while not self.should_stop:
             client.set_topics(topics)
             await client.force_metadata_update()
-            cluster = client.cluster
-            unseen = [
-                topic
-                for topic in topics - cluster.unauthorized_topics  # which the reading tells of
-                if not cluster.partitions_for_topic(topic)
-            ]
+            unseen = await self._unseen(client, topics)
             if not unseen:
                 return
             if time.monotonic() - began > SEEN_S:
@@ -78,6 +78,18 @@ class Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust is un
                     " created: see whether its controller is there and its brokers follow it"
                 )
             await asyncio.sleep(SEE_AGAIN_S)
+
+    async def _unseen(self, client: Any, topics: frozenset[str]) -> set[str]:
+        """Those that not all brokers know: the next look is at another one, and counts."""
+        unseen = _missing(client.cluster, topics)
+        for broker in client.cluster.brokers():
+            asked = MetadataRequest(sorted(topics), allow_auto_topic_creation=False)
+            told = ClusterMetadata()
+            with suppress(KafkaError, TimeoutError):  # one that is away will know when it is back
+                answer = await asyncio.wait_for(client.send(broker.nodeId, asked), ANSWER_S)
+                told.update_metadata(answer)
+                unseen |= _missing(told, topics)
+        return unseen
 
     async def getmany(self, active_partitions: Any, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
         """Records of these partitions, none of them when the flow was stopped meanwhile.
@@ -142,6 +154,11 @@ class Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust is un
             if not offset and place.topic not in self.app.tables.changelog_topics:
                 consumer.seek(place, 0)
         return committed
+
+
+def _missing(cluster: ClusterMetadata, topics: frozenset[str]) -> set[str]:
+    known = topics - cluster.unauthorized_topics  # which the reading tells of
+    return {topic for topic in known if not cluster.partitions_for_topic(topic)}
 
 
 class Consumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped

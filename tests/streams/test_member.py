@@ -197,9 +197,15 @@ def test_a_changelog_whose_end_never_comes_stops_the_worker(kafka: KafkaSettings
     asyncio.run(scene())
 
 
-@pytest.fixture
-def late(monkeypatch: pytest.MonkeyPatch, kafka: KafkaSettings) -> dict[str, int]:
-    """The changelog, and how often brokers are still asked for it in vain."""
+class Another(ClusterMetadata):  # type: ignore[misc] # the client library is untyped
+    """What a broker says that is asked beside the one from which we have our metadata."""
+
+
+@pytest.fixture(params=[ClusterMetadata, Another], ids=["the one that is asked", "another"])
+def late(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, kafka: KafkaSettings
+) -> dict[str, int]:
+    """The changelog, and how often a broker is still asked for it in vain."""
     left = {f"{kafka.prefix}count-state-changelog": 20}
     known = ClusterMetadata.partitions_for_topic
 
@@ -210,14 +216,15 @@ def late(monkeypatch: pytest.MonkeyPatch, kafka: KafkaSettings) -> dict[str, int
         partitions: set[int] | None = known(self, topic)
         return partitions
 
-    monkeypatch.setattr(ClusterMetadata, "partitions_for_topic", told)
+    monkeypatch.setattr("streams.group.reader.ClusterMetadata", Another)
+    monkeypatch.setattr(request.param, "partitions_for_topic", told)
     return left
 
 
 def test_a_changelog_that_brokers_do_not_show_yet_is_waited_for(
     kafka: KafkaSettings, witness: Witness, late: dict[str, int]
 ) -> None:
-    """The controller has created it, the broker that is asked has not heard of it."""
+    """The controller has created it, a broker has not heard of it."""
 
     async def scene() -> None:
         async with running(kafka):
