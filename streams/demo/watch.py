@@ -5,7 +5,6 @@ happened for the demo.
 """
 
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
@@ -71,12 +70,7 @@ class Watch:
         self._consumer.assign(self._places)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._consumer.close()
 
     def listen(self, seconds: float) -> int:

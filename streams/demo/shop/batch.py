@@ -8,7 +8,6 @@ the throttle, `POST /control/throttle`, which caps what it may send in either st
 import argparse
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from http import HTTPStatus
 
@@ -134,14 +133,6 @@ class Batch:
             self._log.warning(f"page {page} was refused: {answer['error']}")
 
 
-async def _sending(batch: Batch) -> AsyncIterator[None]:
-    task = asyncio.create_task(batch.send())
-    yield
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
-
-
 async def serve(options: argparse.Namespace) -> None:
     """Serve until told to stop."""
     token = component.control_token()
@@ -159,7 +150,7 @@ async def serve(options: argparse.Namespace) -> None:
         app = web.Application(middlewares=[answer_refusals])
         app.add_routes(batch.control(token).routes())
         app.add_routes([component.metrics_route(registry)])
-        app.cleanup_ctx.append(lambda _app: _sending(batch))
+        app.cleanup_ctx.append(component.beside(batch.send))
         async with component.serving(app, options) as url:
             component.say({"ready": SERVICE, "url": url})
             await component.stopped()

@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import prometheus_client
 from aiohttp import web
@@ -83,6 +83,21 @@ async def serving(app: web.Application, options: argparse.Namespace) -> AsyncIte
         yield f"http://{host}:{port}"
     finally:
         await runner.cleanup()
+
+
+def beside(
+    work: Callable[[], Coroutine[None, None, None]],
+) -> Callable[[web.Application], AsyncIterator[None]]:
+    """`work` for as long as an application serves: one of its `cleanup_ctx`."""
+
+    async def working(_app: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(work())
+        yield
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    return working
 
 
 async def stopped() -> None:

@@ -10,8 +10,7 @@ POST /control/unpark        put them back
 import argparse
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import suppress
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import cast
 
@@ -237,14 +236,6 @@ def _counter(name: str, what: str, value: float) -> Metric:
     return family
 
 
-async def _sweeping(queue: WorkQueue) -> AsyncIterator[None]:
-    task = asyncio.create_task(queue.sweep())
-    yield
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
-
-
 async def serve(options: argparse.Namespace) -> None:
     """Serve until told to stop."""
     token = component.control_token()
@@ -256,7 +247,7 @@ async def serve(options: argparse.Namespace) -> None:
     app = web.Application(middlewares=[answer_refusals])
     app.add_routes([*queue.routes(), *queue.control(token).routes()])
     app.add_routes([component.metrics_route(registry)])
-    app.cleanup_ctx.append(lambda _app: _sweeping(queue))
+    app.cleanup_ctx.append(component.beside(queue.sweep))
     async with component.serving(app, options) as url:
         component.say({"ready": SERVICE, "url": url})
         await component.stopped()
