@@ -14,16 +14,16 @@ from typing import NamedTuple, Self
 import msgspec
 import numpy as np
 
-from agents.logs.entries import ERROR, LEVELS, Entries
+from agents.logs.entries import ERROR, LEVELS, NARROW, Entries
 from agents.logs.lives import BUCKET_S, EVIDENCE, Said
 from agents.logs.miner import Merge
-from agents.logs.services import Bounds, Moment, Note, Service, Text
+from agents.logs.services import Bounds, Moment, Note, Rates, Service, Text
 from agents.logs.settings import LogSettings
 from schemas.errors import Rejected
 from schemas.frames import COUNTED, Samples, canonical
 from schemas.masking import masked
 
-VERSION = 2
+VERSION = 3
 BUCKET_MS = BUCKET_S * 1000
 STEP_MS = 10_000  # by which a frame moves the others' time: frames come more often than that
 FILL = 12  # empty buckets between a service's own lines that are counted; then time jumps
@@ -73,22 +73,18 @@ class Tally:
         """
         if not len(entries):
             return
-        buckets = entries.at // BUCKET_MS
-        first = int(buckets.min())
-        span = int(buckets.max()) - first + 1
-        code = entries.service.astype(np.int64) * len(LEVELS) + entries.rank
-        code = code * span + buckets - first
         self._hear(entries)
         unknown: set[tuple[int, str]] = set()
-        for (packed, ident), count in Counter(zip(code.tolist(), ids, strict=True)).items():
-            pair, later = divmod(packed, span)
-            of, rank = divmod(pair, len(LEVELS))
-            service = self._services[entries.services[of]]
-            counts = service.open.setdefault(max(first + later, service.next), {})
-            key = f"{ident}/{rank}"
-            counts[key] = counts.get(key, 0) + count
-            if ident not in service.known and ident not in service.fresh:
-                unknown.add((of, ident))
+        for code, rank, bucket, idents in _groups(entries, ids):
+            service = self._services[entries.services[code]]
+            counts = service.open.setdefault(max(bucket, service.next), {})
+            lines = counts.get(rank)
+            if type(lines) is not Counter:  # none, or as loaded
+                lines = counts[rank] = Counter(lines)
+            lines.update(idents)  # by compiled code
+            for ident in set(idents) - service.known.keys():
+                if ident not in service.fresh:
+                    unknown.add((code, ident))
         if unknown:
             self._sample(entries, ids, unknown)
         self._keep_errors(entries, ids)
@@ -118,7 +114,7 @@ class Tally:
             own, until = own // BUCKET_MS, (own + alone) // BUCKET_MS
             for moment in _moments(service, own, until):
                 shown = service.close(moment, self._bounds, name, text)
-                rates.add(name, moment.bucket, shown.rates, shown.ended)
+                rates.add(name, moment.bucket, shown.rates)
                 closed.notes.extend((name, moment.bucket, note) for note in shown.notes)
                 closed.said.extend((name, said) for said in shown.said)
         self._forget()
@@ -230,43 +226,73 @@ def _moments(service: Service, own: int, until: int) -> Iterator[Moment]:
             service.tick += 1
 
 
+def _groups(entries: Entries, ids: Sequence[str]) -> Iterator[tuple[int, int, int, list[str]]]:
+    """Service, severity and bucket, and the templates of their entries, in their order."""
+    buckets = entries.at // BUCKET_MS
+    first = int(buckets.min())
+    span = int(buckets.max()) - first + 1
+    code = entries.service.astype(np.int64) * len(LEVELS) + entries.rank
+    code = code * span + buckets - first
+    if int(code.max()) < NARROW:
+        code = code.astype(np.uint16)  # sorted by radix
+    order = np.argsort(code, kind="stable")
+    code = code[order]
+    begins = np.flatnonzero(np.append(True, code[1:] != code[:-1]))
+    ordered = list(map(ids.__getitem__, order.tolist()))
+    ends = [*begins[1:].tolist(), len(ordered)]
+    for begin, end, packed in zip(begins.tolist(), ends, code[begins].tolist(), strict=True):
+        pair, later = divmod(packed, span)
+        yield *divmod(pair, len(LEVELS)), first + later, ordered[begin:end]
+
+
 class _Rates:
     """Samples as they come, by service."""
 
     def __init__(self) -> None:
-        self._names: dict[str, dict[str, int]] = {}
-        self._rows: dict[str, list[tuple[int, int, float]]] = {}
+        self._columns: dict[str, _Columns] = {}
 
-    def add(self, service: str, bucket: int, rates: dict[str, int], ended: list[str]) -> None:
-        names = self._names.setdefault(service, {})
-        rows = self._rows.setdefault(service, [])
+    def add(self, service: str, bucket: int, rates: Iterable[Rates]) -> None:
+        columns = self._columns.setdefault(service, _Columns({}, [], [], []))
         at = (bucket + 1) * BUCKET_MS
-        for key, count in rates.items():
-            rows.append((names.setdefault(key, len(names)), at, count))
-        rows.extend((names.setdefault(key, len(names)), at, STALE) for key in ended)
+        for rank, idents, lines, ended in rates:
+            columns.add(at, [series(service, rank, ident) for ident in idents], lines)
+            columns.add(at, [series(service, rank, i) for i in ended], [STALE] * len(ended))
 
     def samples(self) -> dict[str, Samples]:
         return {
-            service: Samples(
-                [series(service, key) for key in names],
-                np.array([row[0] for row in self._rows[service]], np.int32),
-                np.array([row[1] for row in self._rows[service]], np.int64),
-                np.array([row[2] for row in self._rows[service]], np.float64),
-            )
-            for service, names in self._names.items()
-            if names
+            service: columns.samples() for service, columns in self._columns.items() if columns.code
         }
 
 
+class _Columns(NamedTuple):
+    number: dict[str, int]  # of a series
+    code: list[int]
+    at: list[int]
+    value: list[float]
+
+    def add(self, at: int, names: list[str], values: Sequence[float]) -> None:
+        number = self.number
+        self.code.extend([number.setdefault(name, len(number)) for name in names])
+        self.at.extend([at] * len(names))
+        self.value.extend(values)
+
+    def samples(self) -> Samples:
+        return Samples(
+            list(self.number),
+            np.array(self.code, np.int32),
+            np.array(self.at, np.int64),
+            np.array(self.value, np.float64),
+        )
+
+
 @lru_cache(maxsize=65_536)
-def series(service: str, key: str) -> str:
+def series(service: str, rank: int, ident: str) -> str:
     """The canonical label string of a rate.
 
-    >>> series("shop", "00f067aa0ba902b7/6")
+    >>> series("shop", 6, "00f067aa0ba902b7")
     'log_lines{service="shop",severity="error",template="00f067aa0ba902b7"}'
     """
-    ident, _, rank = key.partition("/")
-    level = LEVELS[int(rank)]
+    level = LEVELS[rank]
     severity = {"severity": level} if level else {}
     return canonical(COUNTED, {"service": service, "template": ident, **severity})
 

@@ -29,9 +29,11 @@ class Rhythm(msgspec.Struct, array_like=True):
     def heard(self, bucket: int, before: int, after: int) -> None:
         """It was said in a bucket; `before` and `after` it the service had said so many lines."""
         if self.spoke:
-            fading = 0.5 ** ((bucket - self.last) / WEEK)
-            self.pause = max(self.pause * fading, float(bucket - self.last - 1))
-            self.others = max(self.others * fading, float(before - self.at_line))
+            since = bucket - self.last
+            fading = 0.5 ** (since / WEEK)
+            pause, others = self.pause * fading, self.others * fading
+            self.pause = pause if pause > since - 1 else since - 1.0
+            self.others = others if others > before - self.at_line else float(before - self.at_line)
         self.spoke += 1
         self.last, self.at_line = bucket, after
 

@@ -4,7 +4,9 @@ Everything is learned when a bucket closes, so that lines count the same in what
 came within it, and templates that merged meanwhile are one.
 """
 
-from collections.abc import Callable, Mapping
+import operator
+from collections.abc import Callable, Collection, Mapping
+from itertools import repeat
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -31,6 +33,7 @@ SINGLE = 0.01  # of the lines: more templates seen once, and the next new one is
 NOTES = 64  # new templates of a service told a bucket; the rest when they come again
 
 Text = Callable[[str], str]  # a template's text by its id
+Counts = dict[int, dict[str, int]]  # severity, in LEVELS -> template -> lines
 
 
 class Known(msgspec.Struct, array_like=True):
@@ -57,11 +60,19 @@ class Note(NamedTuple):
     into: str = ""
 
 
-class Shown(NamedTuple):
-    """What a bucket showed: lines a series, series that ended, notes, changes of anomalies."""
+class Rates(NamedTuple):
+    """Series of one severity: lines of each template in a bucket, and those that ended."""
 
-    rates: dict[str, int]
+    rank: int
+    idents: list[str]
+    lines: list[int]
     ended: list[str]
+
+
+class Shown(NamedTuple):
+    """What a bucket showed: rates, notes, changes of anomalies."""
+
+    rates: list[Rates]
     notes: list[Note]
     said: list[Said]
 
@@ -95,8 +106,8 @@ class Service(msgspec.Struct):
     rhythm: Rhythm = msgspec.field(default_factory=lambda: Rhythm(0, 0))
     lines: int = 0
     known: dict[str, Known] = {}
-    series: dict[str, int] = {}  # -> the last bucket with it
-    open: dict[int, dict[str, int]] = {}  # bucket -> series -> lines
+    series: dict[int, dict[str, int]] = {}  # severity -> template -> the last bucket with it
+    open: dict[int, Counts] = {}  # by bucket
     fresh: dict[str, str] = {}  # template not known yet -> a line of it, masked
     errors: dict[str, str] = {}  # template -> its last error, masked
     noted: int = -1  # the oldest open bucket when `errors` were noted last
@@ -109,12 +120,10 @@ class Service(msgspec.Struct):
         if old not in self.known and old not in self.fresh:
             return None
         for counts in self.open.values():
-            for key in [key for key in counts if key.startswith(old)]:
-                into = new + key[len(old) :]
-                counts[into] = counts.get(into, 0) + counts.pop(key)
-        for key in [key for key in self.series if key.startswith(old)]:
-            into = new + key[len(old) :]
-            self.series[into] = max(self.series.get(into, 0), self.series.pop(key))
+            for lines in counts.values():
+                _moved(lines, old, new, operator.add)
+        for last in self.series.values():
+            _moved(last, old, new, max)
         if old in self.fresh:
             self.fresh.setdefault(new, self.fresh.pop(old))
         for life in self.lives.values():
@@ -131,16 +140,18 @@ class Service(msgspec.Struct):
     def close(self, moment: Moment, bounds: Bounds, name: str, text: Text) -> Shown:
         """Learn a bucket."""
         raw = self.open.pop(moment.bucket, {})
-        lines, (spoken, total, errors) = self.lines, _spoken(raw)
+        lines, spoken = self.lines, _spoken(raw)
+        total = spoken.total
         familiar = self._familiar(moment.bucket, bounds)
-        news = self._learned(moment, spoken, total)
-        self.past = [*self.past[1 - RECENT - BEFORE :], (errors, total)]
-        notes = self._notes(spoken)
-        rates, ended = self._rates(moment.bucket, raw, bounds)
+        news, due = self._learned(moment, spoken)
+        self.past = [*self.past[1 - RECENT - BEFORE :], (spoken.errors, total)]
+        notes = self._notes(due)
+        rates = self._rates(moment.bucket, raw, bounds)
         about = About(name, moment.bucket, lines, bounds.update)
         quiet = self._quiet(moment.tick, total)
         news = [one for one in news if one.rank >= WARNING] if familiar else []
-        lost = self._lost(moment.tick, text) if quiet.score < 1 and moment.judged else []
+        heard = spoken.lines
+        lost = self._lost(moment.tick, heard, text) if quiet.score < 1 and moment.judged else []
         if total:
             self.rhythm.heard(moment.tick, lines, lines + total)
             self.hushed = False
@@ -150,14 +161,14 @@ class Service(msgspec.Struct):
             lives, evidence = self.lives, list(self.errors.values())
             steps = {
                 "silent": silent(lives.get("silent"), quiet, about),
-                "missing": missing_templates(lives.get("missing"), lost, spoken, about),
-                "new": new_templates(lives.get("new"), news, spoken, about),
+                "missing": missing_templates(lives.get("missing"), lost, heard, about),
+                "new": new_templates(lives.get("new"), news, heard, about),
                 "share": error_share(lives.get("share"), self.past, evidence, about),
             }
             self.hushed |= steps["silent"].life is not None
             self.lives = {key: step.life for key, step in steps.items() if step.life is not None}
             said = [step.said for step in steps.values() if step.said is not None]
-        return Shown(rates, ended, notes, said)
+        return Shown(rates, notes, said)
 
     def idle(self) -> bool:
         """Whether an empty bucket can show nothing."""
@@ -179,22 +190,25 @@ class Service(msgspec.Struct):
         single = sum(1 for known in self.known.values() if known.count == 1)
         return single <= SINGLE * self.lines
 
-    def _learned(
-        self, moment: Moment, spoken: Mapping[str, tuple[int, int]], total: int
-    ) -> list[News]:
-        news = []
-        for ident, (count, rank) in spoken.items():
-            known = self.known.get(ident)
+    def _learned(self, moment: Moment, spoken: "_Spoken") -> tuple[list[News], list[str]]:
+        """Count a bucket's templates; those never seen before, and those to tell of."""
+        news, due = [], []
+        bucket, tick, before, after = *moment[:2], self.lines, self.lines + spoken.total
+        every, worst = self.known, spoken.worst
+        for ident, lines in spoken.lines.items():
+            rank = worst[ident]
+            known = every.get(ident)
             if known is None:
-                rhythm = Rhythm(moment.tick, moment.tick)
-                known = self.known[ident] = Known(moment.bucket, moment.bucket, rank, rhythm)
+                known = every[ident] = Known(bucket, bucket, rank, Rhythm(tick, tick))
                 news.append(News(ident, rank, self.fresh.get(ident, "")))
-            known.last = moment.bucket
+            known.last = bucket
             known.rank = max(known.rank, rank)
-            known.count += count
-            known.rhythm.heard(moment.tick, self.lines, self.lines + total)
+            known.count += lines
+            known.rhythm.heard(tick, before, after)
             known.lost = False
-        return news
+            if known.count >= 2 * known.told:
+                due.append(ident)
+        return news, due
 
     def _quiet(self, tick: int, total: int) -> Quiet:
         rhythm = self.rhythm
@@ -203,42 +217,51 @@ class Service(msgspec.Struct):
         usual = self.lines / max(rhythm.last - rhythm.began, 1)
         return Quiet(tick - rhythm.last, rhythm.pause, usual, score)
 
-    def _notes(self, spoken: Mapping[str, tuple[int, int]]) -> list[Note]:
+    def _notes(self, due: Collection[str]) -> list[Note]:
         notes: list[Note] = []
-        for ident in spoken:
+        for ident in due:
             known = self.known[ident]
-            if known.told and known.count < 2 * known.told:
-                continue
             if not known.told and len(notes) >= NOTES:
                 continue
             sample = self.fresh.get(ident, "") if not known.told else ""
             change: Literal["seen", "counted"] = "counted" if known.told else "seen"
             notes.append(Note(change, ident, known.rank, known.count, known.first, sample))
             known.told = known.count
-        waiting = {key.partition("/")[0] for counts in self.open.values() for key in counts}
-        self.fresh = {ident: line for ident, line in self.fresh.items() if ident in waiting}
+        if self.fresh:
+            waiting = {
+                ident for counts in self.open.values() for of in counts.values() for ident in of
+            }
+            self.fresh = {ident: line for ident, line in self.fresh.items() if ident in waiting}
         return notes
 
-    def _rates(
-        self, bucket: int, raw: Mapping[str, int], bounds: Bounds
-    ) -> tuple[dict[str, int], list[str]]:
-        counts: dict[str, int] = {}
-        for key, count in raw.items():
-            own = key
-            if key not in self.series and len(self.series) >= bounds.series:
-                own = OTHER + key[key.index("/") :]
-            self.series[own] = bucket
-            counts[own] = counts.get(own, 0) + count
-        ended = [key for key, last in self.series.items() if bucket - last > bounds.idle]
-        for key in ended:
-            del self.series[key]
-        return {key: counts.get(key, 0) for key in self.series}, ended
+    def _rates(self, bucket: int, raw: Counts, bounds: Bounds) -> list[Rates]:
+        room = bounds.series - sum(map(len, self.series.values()))
+        counts = {}
+        for rank in sorted(raw, reverse=True):  # for errors there is room first
+            last, lines = self.series.setdefault(rank, {}), raw[rank]
+            new = len(lines.keys() - last.keys())
+            if new > room:
+                lines = _folded(lines, last, room)
+            last.update(dict.fromkeys(lines, bucket))
+            room = max(room - new, 0)
+            counts[rank] = lines
+        rates = []
+        for rank, last in list(self.series.items()):
+            lines = counts.get(rank, {})
+            ended = [ident for ident, at in last.items() if bucket - at > bounds.idle]
+            for ident in ended:
+                del last[ident]
+            if not last:
+                del self.series[rank]
+            rates.append(Rates(rank, list(last), list(map(lines.get, last, repeat(0))), ended))
+        return rates
 
-    def _lost(self, tick: int, text: Text) -> list[Lost]:
+    def _lost(self, tick: int, heard: Collection[str], text: Text) -> list[Lost]:
         """Templates whose silence is too long since this bucket; of those with a rate."""
         lost = []
-        for key in self.series:
-            ident = key.partition("/")[0]
+        for ident in [ident for last in self.series.values() for ident in last]:
+            if ident in heard:
+                continue
             known = self.known.get(ident)
             if known is None or known.lost or known.rank >= WARNING:  # no loss
                 continue
@@ -251,18 +274,48 @@ class Service(msgspec.Struct):
         return lost
 
 
-def _spoken(raw: Mapping[str, int]) -> tuple[dict[str, tuple[int, int]], int, int]:
-    """Count and worst rank by template; lines in all, and errors."""
-    spoken: dict[str, tuple[int, int]] = {}
+class _Spoken(NamedTuple):
+    """Lines and the worst severity by template; lines in all, and errors."""
+
+    lines: dict[str, int]
+    worst: dict[str, int]
+    total: int
+    errors: int
+
+
+def _spoken(raw: Counts) -> _Spoken:
+    every: dict[str, int] = {}
+    worst: dict[str, int] = {}
     total = errors = 0
-    for key, count in raw.items():
-        ident, _, level = key.partition("/")
-        rank = int(level)
-        so_far, worst = spoken.get(ident, (0, 0))
-        spoken[ident] = so_far + count, max(worst, rank)
-        total += count
-        errors += count if rank >= ERROR else 0
-    return spoken, total, errors
+    for rank in sorted(raw):
+        lines = raw[rank]
+        number = sum(lines.values())
+        total += number
+        errors += number if rank >= ERROR else 0
+        if every:
+            for ident, count in lines.items():
+                every[ident] = every.get(ident, 0) + count
+        else:
+            every.update(lines)
+        worst.update(dict.fromkeys(lines, rank))
+    return _Spoken(every, worst, total, errors)
+
+
+def _folded(lines: Mapping[str, int], known: Collection[str], room: int) -> dict[str, int]:
+    """Lines by template with those for which there is no room as one."""
+    folded: dict[str, int] = {}
+    for ident, count in lines.items():
+        own = ident
+        if ident not in known and ident not in folded:
+            own, room = (ident, room - 1) if room > 0 else (OTHER, room)
+        folded[own] = folded.get(own, 0) + count
+    return folded
+
+
+def _moved(numbers: dict[str, int], old: str, new: str, both: Callable[[int, int], int]) -> None:
+    if old in numbers:
+        moved = numbers.pop(old)
+        numbers[new] = both(numbers[new], moved) if new in numbers else moved
 
 
 def _both(one: Known, other: Known) -> Known:

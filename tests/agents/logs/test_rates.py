@@ -160,6 +160,20 @@ def test_templates_beyond_the_bound_are_one_series() -> None:
     assert len(closed) == 6
 
 
+def test_the_severest_have_a_series_of_their_own_first() -> None:
+    tally = made(series_per_service=1)
+    feed(
+        tally,
+        (0, "shop", "info", "x", A),
+        (0, "shop", "info", "x", A),
+        (1, "shop", "error", "x", B),
+    )
+    assert values(close(tally, BUCKET_MS)) == {
+        (series(B, severity="error"), 0): 1,
+        (series("other"), 0): 2,
+    }
+
+
 def test_templates_are_forgotten_beyond_the_bound_the_oldest_first() -> None:
     tally = made(max_templates=100)
     for bucket in range(30):
