@@ -1,11 +1,21 @@
 """What intake read, and what it refused or left out: the pipeline's own account of its front."""
 
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from pydantic import Field
 
 from schemas.event import Event, Record
+
+
+class Kind(NamedTuple):
+    """What omissions are told apart by, and summed by."""
+
+    topic: str
+    tenant: str
+    service: str
+    rule: str
+    refused: bool
 
 
 class Omission(Record):
@@ -21,6 +31,11 @@ class Omission(Record):
     partition: int = Field(default=-1, description="of an example; -1: none is known")
     offset: int = Field(default=-1, description="of the example's record")
     reason: str = Field(default="", description="the example's, masked")
+
+    @property
+    def kind(self) -> Kind:
+        """Which of them it is."""
+        return Kind(self.topic, self.tenant, self.service, self.rule, self.refused)
 
 
 class Flow(Record):

@@ -10,7 +10,8 @@ from rich.text import Text
 from streams.commands.terminal import Json, as_json, rows, say, show, span
 
 if TYPE_CHECKING:
-    from streams.intake.reports import Key, Sum, Summary
+    from schemas.intake import Kind
+    from streams.intake.reports import Sum, Summary
 
 QUIET_S = 30.0  # without a report; a worker that reads something gives one every few seconds
 app = typer.Typer(help="What intake reads, refuses and leaves out.", no_args_is_help=True)
@@ -84,7 +85,7 @@ def _meant(option: str, given: str | None, known: set[str]) -> None:
         raise typer.BadParameter(f"no {what} {given!r}; there are {', '.join(sorted(known))}")
 
 
-def _wanted(key: "Key", service: str | None, topic: str | None, tenant: str | None) -> bool:
+def _wanted(key: "Kind", service: str | None, topic: str | None, tenant: str | None) -> bool:
     return (
         (service is None or key.service in {service, ""})
         and (topic is None or key.topic == topic)
@@ -98,7 +99,7 @@ def _place(total: "Sum") -> str:
     return f"{one.topic}/{one.partition}/{one.offset}" if one and one.offset >= 0 else ""
 
 
-def _omissions(kept: "dict[Key, Sum]", service: str | None, minutes: float) -> None:
+def _omissions(kept: "dict[Kind, Sum]", service: str | None, minutes: float) -> None:
     from streams.intake.advice import advice
 
     whose = f" of {service}" if service else ""
@@ -179,7 +180,7 @@ def _chosen(
 
 
 def _for_programs(
-    found: "Summary", kept: "dict[Key, Sum]", waiting: dict[str, int], since: datetime,
+    found: "Summary", kept: "dict[Kind, Sum]", waiting: dict[str, int], since: datetime,
     now: datetime, topic: str | None, tenant: str | None,
 ) -> dict[str, Any]:  # fmt: skip
     from streams.intake.advice import advice

@@ -9,25 +9,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-from schemas.intake import Flow, IntakeReport, Omission
+from schemas.intake import Flow, IntakeReport, Kind, Omission
 from streams.formats.columns import Parsed, Reject
 
 EVERY_S = 5.0  # between two reports when nothing is left out
 ENTRIES = 200  # of a report; of what comes beyond them, services are told no more
 SERVICE, REASON = 200, 300  # characters that are told of each
 Whose = tuple[str, str]  # topic, tenant
-
-
-class Kind(NamedTuple):
-    """What omissions are told apart by."""
-
-    topic: str
-    tenant: str
-    service: str
-    rule: str
-    refused: bool
 
 
 @dataclass

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from confluent_kafka import (
     OFFSET_END,
@@ -23,7 +23,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from schemas.avro import HEADER, decode
 from schemas.errors import Rejected, Unavailable
-from schemas.intake import IntakeReport, Omission
+from schemas.intake import IntakeReport, Kind, Omission
 from schemas.topics import INTAKE_REPORTS
 from streams import leaders
 from streams.cluster import PATIENCE_S, quiet, reach
@@ -32,16 +32,6 @@ from streams.leaders import Place
 
 log = logging.getLogger(__name__)
 LARGEST = 16 * 1024 * 1024  # bytes
-
-
-class Key(NamedTuple):
-    """What omissions are summed by."""
-
-    topic: str
-    tenant: str
-    service: str
-    rule: str
-    refused: bool
 
 
 @dataclass
@@ -67,7 +57,7 @@ class Read:
 class Summary:
     """All reports of a time, summed."""
 
-    omissions: dict[Key, Sum] = field(default_factory=dict)
+    omissions: dict[Kind, Sum] = field(default_factory=dict)
     flows: dict[tuple[str, str], Read] = field(default_factory=dict)
     workers: dict[str, datetime] = field(default_factory=dict)  # each one's last word
     held: set[str] = field(default_factory=set)  # tenants, in a worker's last word
@@ -84,10 +74,7 @@ def summed(reports: Iterable[IntakeReport]) -> Summary:
         result.workers[report.worker] = report.at
         held[report.worker] = report.held
         for omission in report.omissions:
-            key = Key(
-                omission.topic, omission.tenant, omission.service, omission.rule, omission.refused
-            )
-            total = result.omissions.setdefault(key, Sum())
+            total = result.omissions.setdefault(omission.kind, Sum())
             total.elements += omission.elements
             total.letters += omission.letters
             if total.example is None or omission.offset >= 0:

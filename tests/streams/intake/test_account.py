@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from schemas.intake import Kind
 from streams.formats.columns import LineColumns, Parsed, Reject, nothing
 from streams.intake.account import ENTRIES, EVERY_S, Account
 from streams.intake.advice import ADVICE
-from streams.intake.reports import Key, summed
+from streams.intake.reports import summed
 
 T0 = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 RAW = ("raw", "default")
@@ -83,7 +84,7 @@ def test_the_newest_example_and_each_workers_last_word_are_told() -> None:
         assert report is not None
         reports.append(report)
     found = summed(reports)
-    example = found.omissions[Key(*RAW, "", "too-late", refused=True)].example
+    example = found.omissions[Kind(*RAW, "", "too-late", refused=True)].example
     assert example is not None
     assert (example.offset, example.reason) == (2, "old 2")
     assert (found.workers, found.held) == ({"w": T0 + timedelta(seconds=2)}, set())
