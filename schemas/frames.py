@@ -214,6 +214,11 @@ def local(
     return known, place[code]
 
 
+def warm_up() -> None:
+    """Load what the first frame would wait for: with its first array pyarrow loads pandas, 1 s."""
+    pa.array([0], pa.int32()).to_numpy()
+
+
 def read_samples(value: bytes) -> Samples:
     """The samples of a frame. Raises Rejected for anything that is not one."""
     batch = _read(value, SAMPLES)

@@ -19,7 +19,14 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 from schemas.avro import encode
 from schemas.errors import Rejected, SentinelError
 from schemas.event import Event
-from schemas.frames import Samples, read_coded_lines, read_samples, service_of, write_samples
+from schemas.frames import (
+    Samples,
+    read_coded_lines,
+    read_samples,
+    service_of,
+    warm_up,
+    write_samples,
+)
 from schemas.topics import LOGLINES, SAMPLES
 from streams.connection import KafkaSettings
 from streams.deadletters import Record, dead_letter
@@ -146,6 +153,7 @@ class ColumnShell:
         self.member = Member(
             stage.name, kafka, stage.source, self, batch=BATCH, loop=loop, metrics=metrics
         )
+        warm_up()
         self.failed = self.member.failed
         self._table = large_table(self.member.app, "blocks")
         hears = isinstance(consumer, Hearing)

@@ -25,23 +25,30 @@ PLAIN = 4  # tokens, from which on the rest after the first says enough to be co
 class Template:
     """A template and how often it was seen; `id` is the hash of the skeleton that founded it."""
 
-    __slots__ = ("born", "count", "gaps", "id", "last", "slot", "tokens")
+    __slots__ = ("_text", "born", "count", "gaps", "id", "last", "slot", "tokens")
 
     def __init__(self, ident: str, tokens: Tokens, gaps: tuple[bool, ...], born: int) -> None:
         self.id = ident
-        self.tokens = tokens
-        self.gaps = gaps
+        self.say(tokens, gaps)
         self.born = born  # the line it began with, counted over the miner's life
         self.last = born
         self.count = 0
         self.slot = -1
 
+    def say(self, tokens: Tokens, gaps: tuple[bool, ...]) -> None:
+        """From now on it stands for these tokens; `gaps` says which have a blank before them."""
+        self.tokens = tokens
+        self.gaps = gaps
+        self._text = ""
+
     @property
     def text(self) -> str:
         """The template as a person writes it: `<*>` for what varies, blanks as in its lines."""
-        pairs = zip(self.tokens, self.gaps, strict=True)
-        spaced = [" " + token if gap else token for token, gap in pairs]
-        return "".join(spaced).strip().replace(ANY, MASK)
+        if not self._text:
+            pairs = zip(self.tokens, self.gaps, strict=True)
+            spaced = [" " + token if gap else token for token, gap in pairs]
+            self._text = "".join(spaced).strip().replace(ANY, MASK)
+        return self._text
 
 
 def identity(tokens: Tokens) -> str:

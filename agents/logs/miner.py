@@ -182,7 +182,7 @@ class Miner:
                 self._remember(member.id, keep.id)
             keep.count += member.count
             keep.last = max(keep.last, member.last)
-        keep.tokens, keep.gaps = join.tokens, gaps
+        keep.say(join.tokens, gaps)
         self._table.file(keep)
         self._epoch += 1
         return keep

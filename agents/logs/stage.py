@@ -211,6 +211,7 @@ def _shown(template: str) -> str:
     return masked(template)
 
 
+@lru_cache(maxsize=64)
 def _moment(bucket: int) -> datetime:
     """The end of a bucket."""
     return datetime.fromtimestamp((bucket + 1) * BUCKET_MS / 1000, UTC)

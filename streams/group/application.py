@@ -18,6 +18,7 @@ from yarl import URL
 
 from schemas.topics import PARTITIONS, Topic
 from streams.connection import KafkaSettings
+from streams.group.message import place
 from streams.group.reader import Transport
 
 MAX_REQUEST = 16 * 1024 * 1024  # bytes; state blocks are the largest messages
@@ -69,6 +70,7 @@ def make_app(
         producer_linger=0,  # seconds, not milliseconds
         producer_acks=-1,
         producer_max_request_size=MAX_REQUEST,
+        producer_partitioner=place,
         consumer_max_fetch_size=MAX_REQUEST,
         consumer_auto_offset_reset="earliest",
         **kafka.faust(),

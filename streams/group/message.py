@@ -1,8 +1,10 @@
 """A control event as a message of Kafka: its headers, the partition of its key, its topic."""
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
-from aiokafka.partitioner import murmur2
+from aiokafka.partitioner import DefaultPartitioner, murmur2
 
 from schemas.avro import HEADER, decode
 from schemas.errors import Rejected
@@ -26,8 +28,21 @@ def home(key: str) -> int:
     >>> home("checkout")
     2
     """
-    placed: int = (murmur2(key.encode()) & 0x7FFFFFFF) % PARTITIONS
-    return placed
+    return hashed(key.encode()) % PARTITIONS
+
+
+def place(key: bytes | None, every: Sequence[int], available: Sequence[int]) -> int:
+    """As aiokafka chooses a partition; its hash, which is made in Python, is remembered."""
+    if key is None:
+        return DefaultPartitioner()(key, every, available)  # type: ignore[no-any-return] # untyped
+    return every[hashed(key) % len(every)]
+
+
+@lru_cache(maxsize=65_536)
+def hashed(key: bytes) -> int:
+    """Java's murmur2 of a key, without its sign."""
+    number: int = murmur2(key) & 0x7FFFFFFF
+    return number
 
 
 def topic_of(event: Event) -> Topic:
