@@ -60,8 +60,8 @@ def free_port() -> int:
 
 
 def answers(url: str, process: subprocess.Popen[bytes]) -> bool:
-    """Whether the server is up, within 20 s; False when it has ended."""
-    deadline = time.monotonic() + 20
+    """Whether the server is up, within a minute; False when it has ended."""
+    deadline = time.monotonic() + 60
     pause = httpx.Client(transport=httpx.HTTPTransport(retries=3), trust_env=False)
     with pause as client:
         while time.monotonic() < deadline and process.poll() is None:
@@ -101,13 +101,13 @@ def both(
         (folder / "data.yaml").write_text(data)
     log = tmp_path_factory.mktemp("opa") / "opa.log"
     process, url = started(opa_binary, folder, log)
-    client = Opa(OpaSettings(url=url, timeout_s=10))
+    client = Opa(OpaSettings(url=url, timeout_s=60))
     try:
         yield Rego(folder), client
     finally:
         client.close()
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
 
 
 def ordered(value: object) -> object:

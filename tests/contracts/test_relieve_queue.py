@@ -23,7 +23,7 @@ def shop() -> Iterator[Shop]:
         state = Action.of(
             "http", {"target": "shop-queue", "method": "GET", "path": "/control/state"}
         )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while "shop-batch" not in send(running, state.arguments)["depth_by_source"]:
             assert time.monotonic() < deadline, "the batch job sends nothing"
         yield running

@@ -40,18 +40,18 @@ def grant(settings: HttpSettings, **changes: Any) -> Approved:
 
 
 def state(url: str) -> dict[str, Any]:
-    answer: dict[str, Any] = httpx.get(f"{url}/control/state", trust_env=False).json()
+    answer: dict[str, Any] = httpx.get(f"{url}/control/state", trust_env=False, timeout=60).json()
     return answer
 
 
 def attempts(url: str) -> list[tuple[str, bool]]:
-    entries = httpx.get(f"{url}/control/log", trust_env=False).json()["entries"]
+    entries = httpx.get(f"{url}/control/log", trust_env=False, timeout=60).json()["entries"]
     return [(entry["action"], entry["applied"]) for entry in entries]
 
 
 def await_batch(shop: Shop, *, waiting: bool) -> None:
     """Until the queue knows the batch job, and perhaps holds some of its work."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while state(shop.queue)["depth_by_source"].get("shop-batch", -1) < int(waiting):
         assert time.monotonic() < deadline, "the batch job has sent nothing"
         time.sleep(0.05)
@@ -102,7 +102,7 @@ def test_a_fix_that_the_shop_cannot_make_is_undone_in_reverse() -> None:
     """The parking lot has no places: the third step fails with a 500, and is not tried again."""
     with Shop(customers=0, break_fix=True) as shop:
         response = httpx.post(
-            f"{shop.batch}/control/fault", json={"on": True}, trust_env=False,
+            f"{shop.batch}/control/fault", json={"on": True}, trust_env=False, timeout=60,
             headers={"Authorization": f"Bearer {shop.token}"},
         )  # fmt: skip
         assert response.is_success, response.text

@@ -289,8 +289,9 @@ def test_a_target_that_is_away_for_too_long_fails_the_run() -> None:
 def test_a_target_that_comes_back_in_time_is_waited_for() -> None:
     dials = Dials()
     dials.on_call = failing("before", "dial0", Unavailable("no connection"), times=2)
-    patient = plan(step(0, timeout_s=60))
-    assert carried_out(dials, approved(patient)).last().status == "succeeded"
+    patient = ExecuteSettings(retry_for_s=60, backoff_s=0.001)
+    shell = carried_out(dials, approved(plan(step(0, timeout_s=60))), settings=patient)
+    assert shell.last().status == "succeeded"
 
 
 def test_a_target_that_hangs_is_given_up_and_asked_what_it_did() -> None:

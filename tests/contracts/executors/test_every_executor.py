@@ -91,7 +91,7 @@ def tried(opened: Open, use: Callable[[Case], Awaitable[None]]) -> None:
 
 def test_a_look_changes_nothing(opened: Open) -> None:
     async def use(case: Case) -> None:
-        answer = await case.executor.read(case.look, timeout_s=2)
+        answer = await case.executor.read(case.look, timeout_s=30)
         assert answer.value == {"value": 1}
         assert case.effects() == []
 
@@ -100,10 +100,10 @@ def test_a_look_changes_nothing(opened: Open) -> None:
 
 def test_a_change_has_its_effect_and_its_undo_takes_it_back(opened: Open) -> None:
     async def use(case: Case) -> None:
-        await case.executor.change(case.change, key=KEY, timeout_s=2)
-        assert (await case.executor.read(case.look, timeout_s=2)).value == {"value": 10}
-        await case.executor.change(case.undo, key=OTHER, timeout_s=2)
-        assert (await case.executor.read(case.look, timeout_s=2)).value == {"value": 1}
+        await case.executor.change(case.change, key=KEY, timeout_s=30)
+        assert (await case.executor.read(case.look, timeout_s=30)).value == {"value": 10}
+        await case.executor.change(case.undo, key=OTHER, timeout_s=30)
+        assert (await case.executor.read(case.look, timeout_s=30)).value == {"value": 1}
 
     tried(opened, use)
 
@@ -111,13 +111,13 @@ def test_a_change_has_its_effect_and_its_undo_takes_it_back(opened: Open) -> Non
 def test_a_key_stands_for_one_change_and_can_be_asked_about(opened: Open) -> None:
     async def use(case: Case) -> None:
         assert case.executor.asks(case.change)
-        assert await case.executor.applied(case.change, key=KEY, timeout_s=2) is None
+        assert await case.executor.applied(case.change, key=KEY, timeout_s=30) is None
         await asyncio.gather(
-            *(case.executor.change(case.change, key=KEY, timeout_s=2) for _ in range(5))
+            *(case.executor.change(case.change, key=KEY, timeout_s=30) for _ in range(5))
         )
         assert len(case.effects()) == 1
-        assert await case.executor.applied(case.change, key=KEY, timeout_s=2) is not None
-        assert await case.executor.applied(case.change, key=OTHER, timeout_s=2) is None
+        assert await case.executor.applied(case.change, key=KEY, timeout_s=30) is not None
+        assert await case.executor.applied(case.change, key=OTHER, timeout_s=30) is None
 
     tried(opened, use)
 
@@ -127,7 +127,7 @@ def test_what_is_not_listed_is_refused_before_anything_is_sent(opened: Open) -> 
         with pytest.raises(Denied):
             case.executor.check(case.refused, changes=True)
         with pytest.raises(Denied):
-            await case.executor.change(case.refused, key=KEY, timeout_s=2)
+            await case.executor.change(case.refused, key=KEY, timeout_s=30)
         assert case.contacts() == 0
 
     tried(opened, use)
@@ -138,7 +138,7 @@ def test_a_change_cannot_be_passed_off_as_a_look(opened: Open) -> None:
         with pytest.raises((Denied, Rejected)):
             case.executor.check(case.change, changes=False)
         with pytest.raises((Denied, Rejected)):
-            await case.executor.read(case.change, timeout_s=2)
+            await case.executor.read(case.change, timeout_s=30)
         assert case.contacts() == 0
 
     tried(opened, use)
@@ -147,7 +147,7 @@ def test_a_change_cannot_be_passed_off_as_a_look(opened: Open) -> None:
 def test_a_look_cannot_be_passed_off_as_a_change(opened: Open) -> None:
     async def use(case: Case) -> None:
         with pytest.raises((Denied, Rejected)):
-            await case.executor.change(case.look, key=KEY, timeout_s=2)
+            await case.executor.change(case.look, key=KEY, timeout_s=30)
         assert case.contacts() == 0
 
     tried(opened, use)
@@ -171,7 +171,7 @@ def test_a_payload_in_any_text_argument_reaches_nothing_but_data(
             for spoilt in (payload, f"{case.change[name]}{payload}"):
                 arguments = {**case.change, name: spoilt}
                 with pytest.raises((Denied, Rejected)):
-                    await case.executor.change(arguments, key=KEY, timeout_s=2)
+                    await case.executor.change(arguments, key=KEY, timeout_s=30)
         assert case.contacts() == 0
 
     tried(opened, use)
