@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
+import numpy as np
+import numpy.typing as npt
+
 from agents.logs import align
 from agents.logs.match import Table, Template, founded, identity
 from agents.logs.merge import Join, join_of
@@ -89,10 +92,32 @@ class Miner:
 
     def feed(self, lines: Sequence[str]) -> Mined:
         """Template ids of lines, in their order, and the templates and merges they gave."""
+        keys = keys_of(lines)
+        ids = self._counted(keys)
+        return self._mined(keys.tolist(), lines) if ids is None else Mined(ids, [], [])
+
+    def _counted(self, keys: npt.NDArray[np.int64]) -> list[str] | None:
+        """Template ids of lines that teach nothing, counted; None where one might."""
+        distinct, place, number = np.unique(keys, return_inverse=True, return_counts=True)
+        every = list(map(self._young.get, distinct.tolist()))
+        if not all(s is not None and s.epoch == self._epoch and s.template.count for s in every):
+            return None
+        templates = [seen.template for seen in every if seen is not None]
+        last = np.empty(len(distinct), np.int64)
+        last[place] = np.arange(self._lines + 1, self._lines + 1 + len(keys))
+        for template, count, line in zip(templates, number.tolist(), last.tolist(), strict=True):
+            template.count += count
+            template.last = max(template.last, line)
+        self._lines += len(keys)
+        ids = [template.id for template in templates]
+        return list(map(ids.__getitem__, place.tolist()))
+
+    def _mined(self, keys: Sequence[int], lines: Sequence[str]) -> Mined:
+        """One line after the other: what one teaches holds for the next."""
         ids: list[str] = []
         new: list[Founded] = []
         young = self._young
-        for key, line in zip(keys_of(lines), lines, strict=True):
+        for key, line in zip(keys, lines, strict=True):
             seen = young.get(key)
             if seen is None:
                 seen = self._recall(key, line)

@@ -43,13 +43,12 @@ def signature(line: str) -> str:
     return text_of(text[:size])
 
 
-def keys_of(lines: Sequence[str]) -> list[int]:
+def keys_of(lines: Sequence[str]) -> npt.NDArray[np.int64]:
     """A number for each line, equal where the signature is.
 
     Equal by chance, too, for one of 2^64 pairs: as seldom as two templates have one id.
     """
-    keys: list[int] = _signed(lines)[0].tolist()
-    return keys
+    return _signed(lines)[0]
 
 
 def _signed(lines: Sequence[str]) -> tuple[npt.NDArray[np.int64], Points, int]:
