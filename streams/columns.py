@@ -31,9 +31,9 @@ from schemas.topics import LOGLINES, SAMPLES
 from streams.connection import KafkaSettings
 from streams.deadletters import Record, dead_letter
 from streams.group.application import send
+from streams.group.member import LostError, Member
 from streams.group.message import decoded, topic_of
 from streams.group.tables import keep, large_table, table
-from streams.member import LostError, Member
 from streams.model_signal import Modelling, ModelSignal
 from streams.series_signal import Limited, SeriesSignal
 from streams.stage import Stage

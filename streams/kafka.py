@@ -26,9 +26,9 @@ from schemas.turn import Job, Turn
 from streams.connection import KafkaSettings
 from streams.deadletters import Record, dead_letter
 from streams.group.application import send
+from streams.group.member import LostError, Member
 from streams.group.message import decoded, home, topic_of
 from streams.group.tables import keep, table
-from streams.member import LostError, Member
 from streams.stage import Acting, Stage
 from streams.stage_metrics import StageMetrics
 

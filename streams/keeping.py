@@ -14,8 +14,8 @@ from schemas.errors import Rejected
 from streams.connection import KafkaSettings
 from streams.deadletters import Record, dead_letter
 from streams.group.application import send
+from streams.group.member import Member
 from streams.group.message import decoded
-from streams.member import Member
 from streams.stage import Position, Sink, Stage
 from streams.stage_metrics import StageMetrics
 

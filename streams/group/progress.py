@@ -11,8 +11,8 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from schemas.errors import Unavailable
+from streams.group.standstill import Mark
 from streams.stage_metrics import Reached
-from streams.standstill import Mark
 
 
 def heard(app: Any) -> float:

@@ -19,7 +19,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from faust.transport.drivers import aiokafka as driver
 
 from schemas.errors import Unavailable
-from streams.standstill import Mark
+from streams.group.standstill import Mark
 
 SEEN_S, SEE_AGAIN_S = 60.0, 0.1  # a new topic reaches all brokers in a fraction of a second
 ANSWER_S = 5.0  # for a broker that says which topics it knows; milliseconds as a rule

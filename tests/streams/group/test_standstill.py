@@ -2,7 +2,7 @@
 
 import pytest
 
-from streams.standstill import Mark, Place, Standstill, Unmoved
+from streams.group.standstill import Mark, Place, Standstill, Unmoved
 
 A, B = ("samples.v1", 0), ("samples.v1", 1)
 PATIENCE_S, EVERY_S = 60.0, 15.0

@@ -22,8 +22,8 @@ from schemas.topics import Topic
 from streams.connection import KafkaSettings
 from streams.group.application import SESSION_S, batches, make_app, read
 from streams.group.progress import complete, ended, heard, reached, remaining, standing, waiting
+from streams.group.standstill import Mark, Place, Standstill, Unmoved
 from streams.stage_metrics import StageMetrics
-from streams.standstill import Mark, Place, Standstill, Unmoved
 
 log = logging.getLogger(__name__)
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 10.0
