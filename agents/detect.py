@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -36,11 +37,19 @@ from runbooks.thresholds import Rule
 from schemas.anomalies import Anomaly
 from schemas.errors import Rejected
 from schemas.event import Event
-from schemas.frames import Names, Samples
+from schemas.frames import COUNTED, Names, Samples
 from schemas.verdicts import Bar
 
 ALARM = 1.0
 NOT_SCORED, LEFT_OUT = -2, -3  # instead of a place
+
+
+class Heard(NamedTuple):
+    """What a frame leads to; all of it is sorted and told at its end."""
+
+    said: list[Said]
+    turnings: list[Turning]
+    faint: list[Faint]
 
 
 class Detect:
@@ -160,20 +169,34 @@ class Detect:
 
     def feed(self, samples: Samples, partition: int, offset: int) -> list[Anomaly]:
         """Score and learn a frame; the anomalies that it opens, updates and clears."""
+        index = self.index(partition)
+        before = max(self._clocks.get(partition, NEVER), index.clock(offset))
+        cause = f"samples/{partition}/{offset}"
         if not len(samples):
-            return []
-        said: list[Said] = []
-        turnings: list[Turning] = []
-        faint: list[Faint] = []
-        before = max(self._clocks.get(partition, NEVER), self.index(partition).clock(offset))
-        at = samples.at / 1000.0
-        clock = Clock(at, f"samples/{partition}/{offset}", before)
-        now = self._clocks[partition] = clock.after
+            moved = index.pulse(samples.as_of / 1000, before, offset) if samples.as_of else None
+            if moved is None:
+                return []
+            self._clocks[partition] = moved
+            # The pulses before have been there: the clock does not leap, if it moved just now.
+            clock = Clock(np.array([moved]), cause, moved)
+            return self._passed(partition, offset, clock, Heard([], [], []))
+        clock = Clock(samples.at / 1000.0, cause, before)
+        self._clocks[partition] = clock.after
+        heard = self._learned(samples, partition, offset, clock)
+        if samples.names[0].partition("{")[0] != COUNTED:  # which intake's pulses say nothing of
+            index.spoke(offset)
+        return self._passed(partition, offset, clock, heard)
+
+    def _learned(self, samples: Samples, partition: int, offset: int, clock: Clock) -> Heard:
+        """What a frame's samples lead to by themselves."""
+        heard = Heard([], [], [])
+        said, turnings, faint = heard
         index, opinions, roll = (
             self.index(partition),
             self.opinions(partition),
             self.roll(partition),
         )
+        at, now, before = samples.at / 1000.0, clock.after, clock.before(0)
         for one in self._shares(samples, at, index, offset, now):
             share = _once(one)
             while self._renewed:
@@ -193,12 +216,19 @@ class Detect:
             turnings += beaten(share, clock, before, self.settings.ended_s)
             turnings += looping(share, loops)
             block.included, block.changed = offset, True
+        return heard
+
+    def _passed(self, partition: int, offset: int, clock: Clock, heard: Heard) -> list[Anomaly]:
+        """The frame is over: with what it leads to because time has passed, all there is to say."""
+        said, turnings, faint = heard
+        now, index, opinions = clock.after, self.index(partition), self.opinions(partition)
         restless = [
             (n, b) for n, b in enumerate(index.blocks) if b.due <= now or b.open or b.breaches
         ]
         said += self._ended(restless, clock)
         said += self._breaches.passed(restless, clock)
-        turnings += overdue(restless, clock, before, self.settings.ended_s)
+        turnings += overdue(restless, clock, clock.before(0), self.settings.ended_s)
+        roll = self.roll(partition)
         said += roll.turn(turnings, index, offset, clock, opinions.siblings.size)
         index.sweep(now)
         in_order = sorted(said, key=lambda one: one.order)

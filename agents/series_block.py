@@ -6,6 +6,8 @@ a while its numbers are put away, which leaves their names and when each was hea
 brought back from what was saved when one speaks. A series that has been silent for so long that
 it is gone for good gives its row to the next new one; whether it is gone depends on nothing but
 the block and the frame, so that a replay gives the same rows to the same series.
+
+A partition's first block has in it, too, what the partition's pulses have told.
 """
 
 from collections.abc import Container
@@ -24,6 +26,7 @@ from schemas.frames import COUNTED
 
 if TYPE_CHECKING:
     from agents.absence import Absence
+    from agents.pulses import Pulses
     from agents.rules import Breach, Concerns
     from agents.watch import Watch
 
@@ -40,6 +43,7 @@ class Block:
         self.breaches: dict[int, dict[str, Breach]] = {}  # of static rules, by row and rule
         self.silent: dict[int, Absence] = {}
         self.resetting: dict[int, Absence] = {}
+        self.pulses: Pulses | None = None  # of the partition; in its first block, once there are
         self.concerns: Concerns | None = None  # which rules its rows have; asked for when needed
         self.clock = -np.inf  # newest time of the frames that it has seen, epoch s
         self.due = np.inf  # no row is late before
@@ -125,7 +129,8 @@ class Block:
 
     def idle(self, before: float) -> bool:
         """Whether nothing of it was heard since this time, and nothing of it would be lost."""
-        quiet = not (self.away or self.changed or self.to_be_ended) and self.saved >= 0
+        needed = self.away or self.changed or self.to_be_ended or self.pulses is not None
+        quiet = not needed and self.saved >= 0
         return quiet and bool(self.heard.max() < before) and not bool(self.rhythm[:, DUE].any())
 
     @property
@@ -154,7 +159,7 @@ class Block:
         return packed(
             Saved(
                 self.included, self.names, self.open, state, columns,
-                self.breaches, self.silent, self.resetting,
+                self.breaches, self.silent, self.resetting, self.pulses,
             )
         )  # fmt: skip
 
@@ -164,7 +169,7 @@ class Block:
         saved, block = unpacked(raw), cls()
         block.names, block.open = saved.names, saved.open
         block.breaches, block.silent = saved.breaches, saved.silent
-        block.resetting = saved.resetting
+        block.resetting, block.pulses = saved.resetting, saved.pulses
         block._fill(saved)
         block.ours[: len(saved.names)] = [n.partition("{")[0] == COUNTED for n in saved.names]
         block.clock = float(block.heard.max()) if saved.names else -np.inf

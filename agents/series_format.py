@@ -15,12 +15,13 @@ import numpy as np
 
 from agents.absence import Absence
 from agents.counters import RESETS
+from agents.pulses import Pulses
 from agents.rhythm import RHYTHM
 from agents.rules import Breach
 from agents.watch import Watch
 from schemas.errors import Rejected
 
-VERSION = 3
+VERSION = 4
 LARGEST = 64 * 1024 * 1024  # bytes; a length beyond is damage, and not to be allocated
 
 Fields = dict[str, Any]
@@ -37,6 +38,7 @@ class Saved(msgspec.Struct):
     breaches: dict[int, dict[str, Breach]]  # of static rules, by row and rule
     silent: dict[int, Absence]  # by row
     resetting: dict[int, Absence]
+    pulses: Pulses | None  # of the partition, in its first block
 
 
 class _Envelope(msgspec.Struct):
@@ -120,4 +122,13 @@ def _with_rhythm(fields: Fields) -> Fields:
     }
 
 
-UPGRADES: dict[int, Callable[[Fields], Fields]] = {1: _with_columns, 2: _with_rhythm}
+def _with_pulses(fields: Fields) -> Fields:
+    """3 to 4: what the partition's pulses have told, not known yet."""
+    return fields | {"pulses": None}
+
+
+UPGRADES: dict[int, Callable[[Fields], Fields]] = {
+    1: _with_columns,
+    2: _with_rhythm,
+    3: _with_pulses,
+}

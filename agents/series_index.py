@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.name_table import NOWHERE, NameTable
+from agents.pulses import Pulses
 from agents.scorer.block import CAPACITY
 from agents.series_block import Block
 from schemas.errors import Rejected
@@ -147,7 +148,9 @@ class SeriesIndex:
             newest = max(newest, float(block.heard.max()))
             if block.idle(newest - self._idle_s):
                 block.put_away()
-        self._clocks = sorted(((b.included, b.clock) for b in self.blocks), reverse=True)
+        clocks = [(block.included, block.clock) for block in self.blocks]
+        moves = [move for block in self.blocks if block.pulses for move in block.pulses.moves]
+        self._clocks = sorted(clocks + moves, reverse=True)
         self.sweep(newest)
         return wrong
 
@@ -160,6 +163,27 @@ class SeriesIndex:
         while self._clocks and self._clocks[-1][0] < offset:
             self._clock = max(self._clock, self._clocks.pop()[1])
         return self._clock
+
+    def spoke(self, offset: int) -> None:
+        """Note for the pulses that a frame had samples."""
+        first = self.blocks[0] if self.blocks else None
+        if first and first.pulses and offset >= first.included:
+            first.pulses.spoken = True
+            first.included, first.changed = offset, True
+
+    def pulse(self, as_of: float, clock: float, offset: int) -> float | None:
+        """Where a pulse moves the partition's clock (epoch s), which is at `clock`; None: nowhere.
+
+        What pulses tell is kept in the first block; without a series there is nothing to tell.
+        """
+        if not self.blocks or not np.isfinite(clock):
+            return None
+        first = self.in_memory(0)
+        if offset <= first.included:
+            return first.pulses.again(offset) if first.pulses else None
+        first.pulses = first.pulses or Pulses()
+        first.included, first.changed = offset, True
+        return first.pulses.heard(as_of, clock, offset)
 
     def in_memory(self, number: int) -> Block:
         """A block with its numbers, brought back if it was put away."""

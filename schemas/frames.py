@@ -6,6 +6,9 @@ A frame is self-contained: any consumer can read any frame alone.
 
 A canonical label string is `service{name="value",...}` in Prometheus' notation with the
 metric first and the labels sorted; its `service` label says whose series it is.
+
+A frame of samples may be empty and say, in its schema's metadata, as of when: a pulse. All that
+was in the raw topics by then is in the frames before it.
 """
 
 import re
@@ -36,6 +39,7 @@ LINES = pa.schema(
         ("labels", pa.dictionary(pa.int32(), pa.string())),
     ]
 )
+AS_OF = b"as_of"  # of a pulse, in the metadata: epoch ms
 COUNTED = "log_lines"  # metric of what a stage counted itself: after a crash it may come again
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_.:]*)="((?:[^"\\]|\\.)*)"')
 
@@ -80,12 +84,13 @@ class Names:
 
 
 class Samples(NamedTuple):
-    """A frame of samples: `names[code[i]]` is the series of sample i."""
+    """A frame of samples: `names[code[i]]` is the series of sample i. A pulse has none."""
 
     names: list[str] | Names
     code: npt.NDArray[np.int32]
     at: npt.NDArray[np.int64]  # epoch milliseconds, UTC
     value: npt.NDArray[np.float64]
+    as_of: int = 0  # of a pulse, epoch ms: all that was there to read by then came before it
 
     def __len__(self) -> int:
         """How many samples."""
@@ -165,9 +170,15 @@ def write_samples(samples: Samples) -> bytes:
             pa.array(samples.at, pa.int64()).cast(pa.timestamp("ms", tz="UTC")),
             pa.array(samples.value, pa.float64()),
         ],
-        schema=SAMPLES,
+        schema=SAMPLES.with_metadata({AS_OF: b"%d" % samples.as_of}) if samples.as_of else SAMPLES,
     )
     return _written(batch)
+
+
+def pulse(as_of: int) -> Samples:
+    """The pulse of a moment, epoch ms: a frame without samples."""
+    none = np.zeros(0, np.int32)
+    return Samples([], none, none.astype(np.int64), none.astype(np.float64), as_of)
 
 
 def write_lines(lines: Lines) -> bytes:
@@ -228,6 +239,7 @@ def read_samples(value: bytes) -> Samples:
         code=_codes(series),
         at=batch.column(1).view(pa.int64()).to_numpy(zero_copy_only=False),
         value=batch.column(2).to_numpy(zero_copy_only=False),
+        as_of=_as_of(batch.schema.metadata),
     )
 
 
@@ -276,6 +288,15 @@ def _coded(column: Any) -> tuple[list[str], npt.NDArray[np.int32]]:
 def _codes(column: Any) -> npt.NDArray[np.int32]:
     codes: npt.NDArray[Any] = column.indices.to_numpy(zero_copy_only=False)
     return codes.astype(np.int32, copy=False)
+
+
+def _as_of(metadata: Mapping[bytes, bytes] | None) -> int:
+    told = metadata.get(AS_OF) if metadata else None
+    if told is None:
+        return 0
+    if not told.isdigit():
+        raise Rejected("not a frame: its as_of is no time")
+    return int(told)
 
 
 def _names(strings: Any) -> Names:
