@@ -21,6 +21,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from benchmarks.load import Fleet, fill
 from benchmarks.workers import Workers, cpu_seconds, resident_mib
 from schemas.avro import decode
+from schemas.frames import read_samples
 from schemas.topics import ANOMALIES, CATALOGUE, RAW_METRICS, SAMPLES
 from streams import topics
 from streams.broker.embedded import EmbeddedBroker
@@ -130,8 +131,11 @@ def first_frame_ms(kafka: KafkaSettings) -> int:
     for partition in range(SAMPLES.partitions):
         consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
         message = consumer.poll(10.0)
-        if message is not None and not message.error():
-            times.append(message.timestamp()[1])
+        while message is not None and not message.error():
+            if len(read_samples(message.value())):  # else it is a pulse
+                times.append(message.timestamp()[1])
+                break
+            message = consumer.poll(10.0)
     consumer.close()
     return int(min(times))
 

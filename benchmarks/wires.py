@@ -279,7 +279,7 @@ def _rates_until(kafka: KafkaSettings, payload: Payload) -> float:
     ended = 0
     for message in _following(kafka, SAMPLES):
         frame = read_samples(message.value())
-        if int(frame.at.max()) > last - QUIET_MS:
+        if len(frame) and int(frame.at.max()) > last - QUIET_MS:
             services.discard(service_of(frame.names[0]))
             ended = max(ended, message.timestamp()[1])
         if not services:

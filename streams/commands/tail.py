@@ -79,6 +79,7 @@ def tail(
     """Watch what travels on a topic. Ctrl-C ends it; no stage notices."""
     from datetime import UTC, datetime, timedelta
 
+    from schemas.topics import SAMPLES
     from streams.follow import Follower
     from streams.settings import Settings
 
@@ -96,7 +97,7 @@ def tail(
                 if incident is not None and not _about(seen, incident):
                     continue
                 told = list(_json(seen, wanted) if json else _lines(seen, wanted))
-                if any(wanted) and not told:
+                if not told and (any(wanted) or chosen == SAMPLES):  # a pulse has nothing to show
                     continue
                 for value in told if json else ():
                     as_json(value)
