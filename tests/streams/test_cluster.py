@@ -4,7 +4,7 @@ import ipaddress
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -94,9 +94,8 @@ class Guarded(NamedTuple):
 
 
 @pytest.fixture
-def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Guarded]:
+def guarded(tmp_path: Path) -> Iterator[Guarded]:
     """Certificates of an authority of our own, and a port that believes no other."""
-    monkeypatch.setattr(cluster, "PATIENCE_S", 1.0)
     issue(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "broker.pem", tmp_path / "broker.key")
@@ -149,37 +148,55 @@ def issue(folder: Path) -> None:
         )
 
 
+@pytest.fixture
+def patiences(monkeypatch: pytest.MonkeyPatch) -> Iterator[float]:
+    """Shorter than a person's first: each look waits for all of it; then a busy machine's."""
+
+    def each() -> Iterator[float]:
+        for patience in (1.0, 5.0, 60.0):
+            monkeypatch.setattr(cluster, "PATIENCE_S", patience)
+            yield patience
+
+    return each()
+
+
 US = {"ca_file": "ca.pem", "cert_file": "us.pem", "key_file": "us.key", "password": "hunter2"}
 
 
-def test_our_certificate_is_shown_by_both_clients(guarded: Guarded) -> None:
+@pytest.mark.parametrize("ask", [reach, release])
+def test_our_certificate_is_shown_by_both_clients(
+    guarded: Guarded, patiences: Iterator[float], ask: Callable[[KafkaSettings], object]
+) -> None:
     """The port has no more to say than that, so both fail once they are in."""
-    for ask in (reach, release):
-        guarded.came.clear()
+    while not guarded.came:
+        next(patiences)
         with pytest.raises(Unavailable):
             ask(guarded.settings(**US))
-        assert "us" in guarded.came
+    assert set(guarded.came) == {"us"}
 
 
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        ({}, "certificate could not be verified, verify that ssl.ca.location"),
+        ({}, "certificate verify failed"),
         ({"ca_file": "ca.pem"}, "certificate required"),
         ({**US, "password": "wrong"}, "ssl.key.location failed"),
         ({"ca_file": "nowhere.pem"}, "ssl.ca.location failed"),
     ],
 )
 def test_what_a_guarded_port_misses_is_said(
-    guarded: Guarded, given: dict[str, str], why: str
+    guarded: Guarded, patiences: Iterator[float], given: dict[str, str], why: str
 ) -> None:
-    with pytest.raises(
-        Unavailable, match=r"something listens at .* over SSL .*kafka\.protocol"
-    ) as error:
-        reach(guarded.settings(**given))
-    assert why in str(error.value)
-    assert "hunter2" not in str(error.value)
-    assert "wrong" not in str(error.value)
+    said = ""
+    while why not in said:
+        next(patiences)
+        with pytest.raises(
+            Unavailable, match=r"something listens at .* over SSL .*kafka\.protocol"
+        ) as error:
+            reach(guarded.settings(**given))
+        said = str(error.value)
+        assert "hunter2" not in said
+        assert "wrong" not in said
     assert guarded.came == []
 
 

@@ -267,7 +267,7 @@ def test_the_changelog_is_compacted_in_small_segments_and_takes_large_states(
     asyncio.run(scene())
     name = f"{kafka.prefix}count-state-changelog"
     admin = AdminClient(kafka.confluent())
-    assert len(admin.list_topics(timeout=10).topics[name].partitions) == 4
+    assert len(admin.list_topics(timeout=60).topics[name].partitions) == 4
     resource = ConfigResource(ResourceType.TOPIC, name)
     entries = admin.describe_configs([resource])[resource].result(20)
     config = {key: entry.value for key, entry in entries.items()}

@@ -144,12 +144,12 @@ def test_a_full_queue_is_answered_at_once() -> None:
             v2.Request(symbols=symbols, timeseries=series).SerializeToString()
         )
     )
-    with serving(GONE, acknowledge_s=3, queue_kib=1024) as client:
+    with serving(GONE, acknowledge_s=6, queue_kib=1024) as client:
         url = str(client.base_url)
         answers: list[str] = []
 
         async def flood() -> None:
-            async with httpx.AsyncClient(base_url=url, timeout=30) as many:
+            async with httpx.AsyncClient(base_url=url, timeout=60) as many:
                 pending = {
                     asyncio.ensure_future(many.post(PATH, content=body, headers=V2))
                     for _ in range(2 + 1024 * 1024 // len(body))

@@ -127,7 +127,7 @@ def test_only_what_kafka_has_confirmed_is_told_as_accepted(
         serving(kafka, acknowledge_s=1) as hasty,
         _posting(patient) as answers,
     ):
-        assert post(hasty, SAMPLE | {"value": 0}).status_code == 200
+        until(lambda: post(hasty, SAMPLE | {"value": 0}).status_code == 200)  # it has connected
         broker.pause(node)
         try:
             waiting = answers(SAMPLE | {"value": 1})

