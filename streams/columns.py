@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from schemas.avro import encode
 from schemas.errors import Rejected, SentinelError
 from schemas.event import Event
 from schemas.frames import (
@@ -29,10 +28,10 @@ from schemas.frames import (
 )
 from schemas.topics import LOGLINES, SAMPLES
 from streams.connection import KafkaSettings
-from streams.deadletters import Record, dead_letter
+from streams.deadletters import dead_letter
 from streams.group.application import send
 from streams.group.member import LostError, Member
-from streams.group.message import decoded, topic_of
+from streams.group.message import Record, decoded, encoded
 from streams.group.tables import keep, large_table, table
 from streams.model_signal import Modelling, ModelSignal
 from streams.series_signal import Limited, SeriesSignal
@@ -126,8 +125,7 @@ def _record(said: Event | Samples) -> Record:
     """What a consumer says, as it travels."""
     if isinstance(said, Samples):
         return SAMPLES, service_of(said.names[0]), write_samples(said), {}
-    value, headers = encode(said)
-    return topic_of(said), said.group, value, headers
+    return encoded(said)
 
 
 class ColumnShell:

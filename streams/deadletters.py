@@ -6,13 +6,11 @@ from typing import Any
 
 from schemas.avro import HEADER, encode
 from schemas.operations import DeadLetter
-from schemas.topics import DEADLETTERS, Topic
-from streams.group.message import header
+from schemas.topics import DEADLETTERS
+from streams.group.message import Record, header
 
 log = logging.getLogger(__name__)
 KEPT_BYTES = 64 * 1024  # of the original; its true size is told beside it
-
-Record = tuple[Topic, str, bytes, dict[str, str]]  # topic, key, value, headers
 
 
 def dead_letter(stage: str, message: Any, reason: str, now: datetime) -> Record:

@@ -17,17 +17,16 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from schemas.avro import encode
 from schemas.errors import Rejected
 from schemas.event import Event
 from schemas.operations import Tick
 from schemas.topics import TICKS
 from schemas.turn import Job, Turn
 from streams.connection import KafkaSettings
-from streams.deadletters import Record, dead_letter
+from streams.deadletters import dead_letter
 from streams.group.application import send
 from streams.group.member import LostError, Member
-from streams.group.message import decoded, home, topic_of
+from streams.group.message import Record, decoded, encoded, home
 from streams.group.tables import keep, table
 from streams.stage import Acting, Stage
 from streams.stage_metrics import StageMetrics
@@ -248,12 +247,7 @@ class Shell:
                 position=f"{key}/{number}",
                 trace=event.trace,
             )
-            records.append(self._record(stamped))
-
-    @staticmethod
-    def _record(event: Event) -> Record:
-        value, headers = encode(event)
-        return topic_of(event), event.group, value, headers
+            records.append(encoded(stamped))
 
     def _dead_letter(self, message: Any, error: Exception) -> Record:
         return dead_letter(self.stage.name, message, str(error), self.clock())
@@ -310,7 +304,7 @@ class Shell:
                     position=f"{job.id}/{number}",
                     trace=job.trace,
                 )
-                await self._send([self._record(stamped)])
+                await self._send([encoded(stamped)])
                 number += 1
 
         try:

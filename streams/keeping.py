@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from schemas.errors import Rejected
 from streams.connection import KafkaSettings
-from streams.deadletters import Record, dead_letter
+from streams.deadletters import dead_letter
 from streams.group.application import send
 from streams.group.member import Member
-from streams.group.message import decoded
+from streams.group.message import Record, decoded
 from streams.stage import Position, Sink, Stage
 from streams.stage_metrics import StageMetrics
 

@@ -18,7 +18,7 @@ from yarl import URL
 
 from schemas.topics import PARTITIONS, Topic
 from streams.connection import KafkaSettings
-from streams.group.message import place
+from streams.group.message import Record, place
 from streams.group.reader import Transport
 
 MAX_REQUEST = 16 * 1024 * 1024  # bytes; state blocks are the largest messages
@@ -102,10 +102,8 @@ async def batches(stream: Any, most: int) -> AsyncIterator[list[Any]]:
             waiting = []
 
 
-async def send(
-    app: Any, kafka: KafkaSettings, records: list[tuple[Topic, str, bytes, dict[str, str]]]
-) -> None:
-    """Send records (topic, key, value, headers) in order and wait until all are safe."""
+async def send(app: Any, kafka: KafkaSettings, records: list[Record]) -> None:
+    """Send records in order and wait until all are safe."""
     pending = [
         await app.producer.send(
             kafka.topic(topic), key.encode(), value, None, None,

@@ -1,4 +1,4 @@
-"""A control event as a message of Kafka: its headers, the partition of its key, its topic."""
+"""A control event as Kafka has it: what is written, what was read, the partition of its key."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -6,10 +6,12 @@ from typing import Any
 
 from aiokafka.partitioner import DefaultPartitioner, murmur2
 
-from schemas.avro import HEADER, decode
+from schemas.avro import HEADER, decode, encode
 from schemas.errors import Rejected
 from schemas.event import Event
 from schemas.topics import BY_EVENT, PARTITIONS, Topic
+
+Record = tuple[Topic, str, bytes, dict[str, str]]  # topic, key, value, headers
 
 
 def header(message: Any, name: str) -> str:
@@ -45,9 +47,10 @@ def hashed(key: bytes) -> int:
     return number
 
 
-def topic_of(event: Event) -> Topic:
-    """Where an event travels."""
-    return BY_EVENT[type(event)]
+def encoded(event: Event) -> Record:
+    """The record that an event travels in."""
+    value, headers = encode(event)
+    return BY_EVENT[type(event)], event.group, value, headers
 
 
 def decoded(message: Any) -> Event:
