@@ -26,7 +26,7 @@ from streams.settings import Settings
 
 CLOCK = "clock"
 COLLECT_AFTER = (100_000, 20, 50)  # objects, and collections of the younger generation
-JOIN_S = 60.0  # joining a group takes seconds, after a crash until the dead member is given up
+JOIN_S = 240.0  # takes seconds; where kernels are compiled first, on a slow machine, minutes
 LOOK_S = 0.3  # between two looks at the group
 
 
@@ -108,7 +108,7 @@ async def _intake(
     chosen = settings.intake.model_copy(update={"instance": named})
     intake = Intake(chosen, settings.kafka, registry)
     working = asyncio.ensure_future(asyncio.to_thread(intake.run, stop))
-    joining = asyncio.ensure_future(_joined(settings, f"{INTAKE}-{named}"))
+    joining = asyncio.ensure_future(_joined(settings, f"{INTAKE}-{named}", intake.warm))
     try:
         await asyncio.wait({working, joining}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
@@ -121,8 +121,13 @@ async def _intake(
         await working
 
 
-async def _joined(settings: Settings, name: str) -> None:
-    """Return once the group is settled and this worker in it. Raises Unavailable."""
+async def _joined(settings: Settings, name: str, warm: threading.Event) -> None:
+    """Return once the group is settled and this worker in it. Raises Unavailable.
+
+    Until it is warm it does not try to join: where nothing is compiled yet that takes minutes.
+    """
+    while not warm.is_set():  # noqa: ASYNC110 - a thread sets it
+        await asyncio.sleep(LOOK_S)
     kafka = settings.kafka
     group, client = f"{kafka.prefix}{INTAKE}", f"{kafka.prefix}{name}"
     admin = AdminClient(quiet(kafka))

@@ -77,6 +77,7 @@ class Intake:
     ) -> None:
         self._settings, self._kafka = settings, kafka
         self._metrics = IntakeMetrics(registry or CollectorRegistry())
+        self.warm = threading.Event()  # set once all is compiled, before the group is joined
         self._registry = Registry(settings.registry) if settings.registry.url else None
         self._redaction = Redaction(settings.redaction, settings.limits.decoded_bytes)
         self._tenancy = Tenancy(
@@ -116,6 +117,7 @@ class Intake:
         warm_up(
             self._tenancy.readings[DEFAULT], {source.format for source in self._sources.values()}
         )
+        self.warm.set()
         with ExactlyOnce(
             self._kafka,
             group=STAGE,
