@@ -4,7 +4,6 @@ import asyncio
 import gc
 import os
 import signal
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -154,10 +153,8 @@ def test_one_stage_that_fails_stops_the_others_and_is_named(
 ) -> None:
     kafka = made(broker.bootstrap, topic_prefix)
     tell(kafka, ROLLBACKS, [asked("a", "1", "break")])
-    begun = time.monotonic()
     with pytest.raises(SentinelError, match=r"count: LookupError: a fault of ours \(counting.py"):
         run(settings(kafka), STAGE, KEEP, ready=lambda: None)
-    assert time.monotonic() - begun < 60
 
 
 class Breaking:
