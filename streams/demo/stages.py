@@ -13,7 +13,7 @@ from streams.demo.site import Site
 from streams.up import Group, Up
 
 EVERY = "0.25s"  # between scrapes: enough samples to learn from in less than a minute
-READY_S = 90.0  # a busy machine; about 10 s on a quiet one
+READY_S = 240.0  # a busy machine; about 10 s on a quiet one
 STOP_S = 1.0  # nothing that they hold is of use any more
 LOOK_S = 0.05
 
