@@ -31,7 +31,7 @@ def world(bootstrap: str, prefix: str) -> KafkaSettings:
     return kafka
 
 
-def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 150.0) -> None:
     """Wait for the world. Raises AssertionError when it does not come round."""
     deadline = time.monotonic() + seconds
     while not condition():

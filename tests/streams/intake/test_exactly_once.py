@@ -134,7 +134,7 @@ def require_good_end(*workers: Working) -> None:
         assert process.poll() is None, said(process)
         process.terminate()
     for process in workers:
-        assert process.wait(30) == 0, said(process)
+        assert process.wait(120) == 0, said(process)
 
 
 def join(process: Working) -> None:
