@@ -22,6 +22,7 @@ from agents.rhythm import AGE, ALLOWED, DUE, HEARD, LATE, PUT_OFF, RHYTHM, SEEN,
 
 STEADY_S = 60.0  # by which the distance may differ from the usual: shippers send once a minute
 USUAL = 1 / 64  # weight of the newest distance in the usual one: clocks drift by little
+LEAST_S = 30.0  # silence of everything: what is shorter is a restart of what ships it to us
 MISSED_S = 30.0  # between two pulses: three of them, at the longest that intake may be set to
 KEEP_S = 600.0  # what moved the clock is remembered so long: blocks are saved far more often
 
@@ -57,6 +58,8 @@ class Pulses(msgspec.Struct):
             self._beat(as_of, before)
         spoken, self.spoken = self.spoken, False
         if missed or spoken or self.astray is not None or not self._is_late(before):
+            return None
+        if as_of - self.since < LEAST_S:
             return None
         moved = max(clock, self.stood + as_of - self.since)
         kept = [(at, was) for at, was in self.moves if was >= moved - KEEP_S]
