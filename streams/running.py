@@ -26,7 +26,7 @@ from streams.settings import Settings
 
 CLOCK = "clock"
 COLLECT_AFTER = (100_000, 20, 50)  # objects, and collections of the younger generation
-JOIN_S = 240.0  # takes seconds; where kernels are compiled first, on a slow machine, minutes
+JOIN_S = 120.0  # takes seconds, after a crash until the dead member is given up
 LOOK_S = 0.3  # between two looks at the group
 
 

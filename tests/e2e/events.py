@@ -139,7 +139,7 @@ class Feeder:
         """Nothing more of this shop."""
         with self._lock:
             shop.fed = False
-        assert self._producer.flush(30) == 0
+        assert self._producer.flush(120) == 0
 
     def _run(self) -> None:
         while not self._stopping.wait(0.02):

@@ -92,7 +92,7 @@ def poison(kafka: KafkaSettings) -> Counter[tuple[str, str]]:
     for stage in STAGES:
         for topic in (*stage.source, TICKS) if stage.ticks else stage.source:
             expected[stage.name, kafka.topic(topic)] = _kinds(topic)
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
     return expected
 
 

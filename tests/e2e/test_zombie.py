@@ -42,7 +42,7 @@ def settled(world: World) -> bool:
     """Whether the zombie has ended, or both workers are in the group."""
     group = f"{world.kafka.prefix}execute"
     admin = AdminClient(world.kafka.confluent())  # a name of its own: its requests end with it
-    members = admin.describe_consumer_groups([group])[group].result(10).members
+    members = admin.describe_consumer_groups([group])[group].result(60).members
     return not world.workers["first"].running or len(members) == 2
 
 

@@ -148,7 +148,7 @@ def tell(kafka: KafkaSettings, topic: Topic, events: Iterable[Event]) -> list[tu
         producer.produce(
             kafka.topic(topic), value, event.group, headers=headers, on_delivery=delivered
         )
-    assert producer.flush(20) == 0
+    assert producer.flush(120) == 0
     return places
 
 
@@ -309,7 +309,7 @@ class Life:
         assert self.process.pid is not None
         os.kill(self.process.pid, number)
 
-    def ends(self, seconds: float = 60.0) -> int:
+    def ends(self, seconds: float = 240.0) -> int:
         """Its exit status, negative for a signal, once it has ended."""
         self.process.join(seconds)
         assert self.process.exitcode is not None, self.said()

@@ -73,7 +73,7 @@ def put_frames(kafka: KafkaSettings, first: int = 0, last: int = FRAMES) -> None
         for partition in range(SERVICES):
             value = write_samples(every[partition][number])
             producer.produce(kafka.topic(SAMPLES), value, partition=partition)
-    assert producer.flush(20) == 0
+    assert producer.flush(120) == 0
 
 
 @asynccontextmanager

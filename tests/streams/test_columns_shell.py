@@ -47,7 +47,7 @@ def committed(kafka: KafkaSettings) -> list[int]:
     group = f"{kafka.prefix}detect"
     admin = AdminClient(kafka.confluent())
     asking = [ConsumerGroupTopicPartitions(group)]
-    places = admin.list_consumer_group_offsets(asking)[group].result(20).topic_partitions
+    places = admin.list_consumer_group_offsets(asking)[group].result(60).topic_partitions
     found = {p.partition: p.offset for p in places if p.topic == kafka.topic(SAMPLES)}
     return [max(found.get(partition, 0), 0) for partition in range(SERVICES)]
 
@@ -71,7 +71,7 @@ def test_after_a_kill_the_state_is_bitwise_as_if_nothing_had_happened(
     context = multiprocessing.get_context("forkserver")
     life = context.Process(target=serve, args=(kafka, 27 * SERVICES, str(tmp_path / "said")))
     life.start()
-    life.join(60)
+    life.join(240)
     assert life.exitcode == -signal.SIGKILL, (tmp_path / "said").read_text()
     second = detector()
 

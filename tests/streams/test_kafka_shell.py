@@ -56,7 +56,7 @@ def committed(kafka: KafkaSettings) -> dict[tuple[str, int], int]:
     group = f"{kafka.prefix}count"
     admin = AdminClient(kafka.confluent())  # a name of its own: its requests end with it
     asking = [ConsumerGroupTopicPartitions(group)]
-    found = admin.list_consumer_group_offsets(asking)[group].result(20)
+    found = admin.list_consumer_group_offsets(asking)[group].result(60)
     return {
         (place.topic.removeprefix(kafka.topic_prefix), place.partition): place.offset
         for place in found.topic_partitions
@@ -70,7 +70,7 @@ def rewind(kafka: KafkaSettings, topic: Topic) -> None:
     name, group = kafka.topic(topic), f"{kafka.prefix}count"
     places = [TopicPartition(name, n, 0) for n in range(topic.partitions)]
     asking = [ConsumerGroupTopicPartitions(group, places)]
-    admin.alter_consumer_group_offsets(asking)[group].result(20)
+    admin.alter_consumer_group_offsets(asking)[group].result(60)
 
 
 def test_each_message_is_counted_once_and_its_output_names_it(
@@ -174,7 +174,7 @@ def test_a_message_in_a_partition_that_is_not_its_groups_is_a_dead_letter(
     value, headers = encode(asked("a", "1"))
     producer = Producer(kafka.confluent())
     producer.produce(kafka.topic(ROLLBACKS), value, "a", partition=2, headers=headers)
-    assert producer.flush(10) == 0
+    assert producer.flush(120) == 0
     with Witness(kafka, DEADLETTERS) as dead:
 
         async def scene() -> None:
@@ -215,7 +215,7 @@ def tick(kafka: KafkaSettings, number: int, partition: int) -> None:
     value, headers = encode(Tick(id=f"t-{number}-{partition}", at=NOW, group="", number=number))
     producer = Producer(kafka.confluent())
     producer.produce(kafka.topic(TICKS), value, partition=partition, headers=headers)
-    assert producer.flush(10) == 0
+    assert producer.flush(120) == 0
 
 
 def test_a_tick_reaches_each_key_of_its_partition_once(
@@ -269,7 +269,7 @@ def test_the_changelog_is_compacted_in_small_segments_and_takes_large_states(
     admin = AdminClient(kafka.confluent())
     assert len(admin.list_topics(timeout=60).topics[name].partitions) == 4
     resource = ConfigResource(ResourceType.TOPIC, name)
-    entries = admin.describe_configs([resource])[resource].result(20)
+    entries = admin.describe_configs([resource])[resource].result(60)
     config = {key: entry.value for key, entry in entries.items()}
     assert config["cleanup.policy"] == "compact"
     assert int(config["max.message.bytes"]) == 16 * 1024 * 1024
@@ -281,14 +281,14 @@ def test_the_changelog_is_compacted_in_small_segments_and_takes_large_states(
 def test_what_a_transaction_took_back_is_never_seen(kafka: KafkaSettings, witness: Witness) -> None:
     """Nor do the marks that transactions leave hold up the offsets, even right after the first."""
     producer = Producer({**kafka.confluent(), "transactional.id": f"{kafka.prefix}producer"})
-    producer.init_transactions(20)
+    producer.init_transactions(60)
 
     def transaction(token: str, end: str) -> None:
         value, headers = encode(asked("a", token))
         producer.begin_transaction()
         producer.produce(kafka.topic(ROLLBACKS), value, partition=A_HOME, headers=headers)
         producer.flush(10)
-        getattr(producer, f"{end}_transaction")(20)
+        getattr(producer, f"{end}_transaction")(60)
 
     async def scene() -> None:
         async with running(kafka):

@@ -142,6 +142,6 @@ def test_a_fault_of_ours_stops_it(kafka: KafkaSettings) -> None:
         async with running(kafka, keeper) as shell:
             tell(kafka, ROLLBACKS, [asked("a", "1")])
             with pytest.raises(LookupError):
-                await asyncio.wait_for(shell.failed, 30)
+                await asyncio.wait_for(shell.failed, 120)
 
     asyncio.run(scene())

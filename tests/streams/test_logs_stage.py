@@ -74,7 +74,7 @@ def test_from_raw_lines_to_anomalies_with_the_same_templates_after_a_kill(
         target=serve, args=(kafka, frames * 2 // 3, str(tmp_path / "said"))
     )
     life.start()
-    life.join(90)
+    life.join(240)
     assert life.exitcode == -signal.SIGKILL, (tmp_path / "said").read_text()
     second = logs()
 

@@ -64,7 +64,7 @@ def put(kafka: KafkaSettings, some: list[Samples]) -> None:
     producer = Producer(kafka.confluent())
     for frame in some:
         producer.produce(kafka.topic(SAMPLES), write_samples(frame), partition=home(SERVICE))
-    assert producer.flush(20) == 0
+    assert producer.flush(120) == 0
 
 
 def kept(settings: Settings, incident: str) -> bool:
@@ -179,7 +179,7 @@ def test_a_false_alarm_raises_the_bar_until_it_is_taken_back(
         assert "bar of checkout: 1 false" in shown
         assert [each.factor for each in bars()] == [2.0, 1.0]
         os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.wait_for(running, 30)
+        await asyncio.wait_for(running, 120)
 
     with Witness(settings.kafka, ANOMALIES) as anomalies, Witness(settings.kafka, BARS) as bars:
         asyncio.run(scene(anomalies.events, bars.events))

@@ -58,7 +58,7 @@ def test_stages_and_the_clock_run_until_a_signal(broker: EmbeddedBroker, topic_p
         with Witness(kafka, REFUSALS) as witness:
             await eventually(lambda: any("tick" in said.reason for said in witness.events()))
         stop()
-        await asyncio.wait_for(running, 20)
+        await asyncio.wait_for(running, 120)
 
     asyncio.run(scene())
 
@@ -85,7 +85,7 @@ def test_what_a_stage_does_is_told_to_prometheus(broker: EmbeddedBroker, topic_p
         )
         await eventually(seen)
         stop()
-        await asyncio.wait_for(running, 20)
+        await asyncio.wait_for(running, 120)
 
     asyncio.run(scene())
     assert value("deadletters_total") == 1
@@ -105,7 +105,7 @@ def test_a_signal_while_it_starts_stops_it_too(broker: EmbeddedBroker, topic_pre
         )
         await eventually(lambda: signal.getsignal(signal.SIGTERM) != signal.SIG_DFL)
         stop()
-        await asyncio.wait_for(running, 20)
+        await asyncio.wait_for(running, 120)
 
     asyncio.run(scene())
     gc.collect()  # so that such a connection is found while it is expected

@@ -180,7 +180,7 @@ def test_a_changelog_whose_end_never_comes_stops_the_worker(kafka: KafkaSettings
             pass
         changelog = f"{kafka.prefix}count-state-changelog"
         producer = Producer({**kafka.confluent(), "transactional.id": f"{kafka.prefix}p"})
-        producer.init_transactions(20)
+        producer.init_transactions(60)
         producer.begin_transaction()
         producer.produce(changelog, b"{}", key=b"0/a", partition=0)
         producer.flush(10)
@@ -190,7 +190,7 @@ def test_a_changelog_whose_end_never_comes_stops_the_worker(kafka: KafkaSettings
         shell.member.stuck_s = 2.0
         starting = asyncio.create_task(shell.start())
         with pytest.raises(SentinelError, match=r"stood still .* with \d+ changelog records"):
-            await asyncio.wait_for(shell.failed, 30)
+            await asyncio.wait_for(shell.failed, 120)
         starting.cancel()
         await shell.stop()
 
@@ -246,7 +246,7 @@ def test_a_changelog_that_brokers_never_show_stops_the_worker(
         shell = Shell(STAGE, Count(), kafka, clock=clock, loop=asyncio.get_running_loop())
         starting = asyncio.create_task(shell.start())
         with pytest.raises(SentinelError, match=r"Kafka does not show .*count-state-changelog"):
-            await asyncio.wait_for(shell.failed, 30)
+            await asyncio.wait_for(shell.failed, 120)
         starting.cancel()
         await shell.stop()
 
@@ -336,7 +336,7 @@ def test_topics_with_other_numbers_of_partitions_are_refused(
     admin = AdminClient(kafka.confluent())
     topics = [NewTopic(kafka.topic(ROLLBACKS), 2, 1), NewTopic(kafka.topic(REFUSALS), 4, 1)]
     for future in admin.create_topics(topics).values():
-        future.result(20)
+        future.result(60)
 
     async def scene() -> None:
         async with running(kafka):

@@ -122,7 +122,7 @@ def test_a_tenant_over_its_rate_waits_in_kafka_and_loses_nothing(kafka: KafkaSet
     """Pausing throws away what was fetched: it must come again, once, in order."""
     filled(kafka)
     registry = CollectorRegistry()
-    slow = settings(bytes_per_s=400_000)
+    slow = settings(bytes_per_s=100_000)
     with working(kafka, slow, registry):
         until(lambda: told(registry, "records_total", "cold") == SMALL)
         until(lambda: told(registry, "held", "hot") == 1)
