@@ -20,9 +20,9 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.broker, pytest.mark.alone, pytest.mark.timeout(400)]
-ENDING_S = 300.0  # of a demo; takes about 90 s
-LEAVING_S = 15.0  # for the last process of a demo that was killed
+pytestmark = [pytest.mark.broker, pytest.mark.alone, pytest.mark.timeout(900)]
+ENDING_S = 600.0  # of a demo; takes about 90 s
+LEAVING_S = 60.0  # for the last process of a demo that was killed
 
 
 class Demo:

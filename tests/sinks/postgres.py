@@ -56,12 +56,12 @@ class Postgres:
     def start(self) -> None:
         """Start it and wait until it answers."""
         options = f"-h '' -k {self.folder} -c fsync=off -c max_connections=40"
-        self._call("pg_ctl", "-w", "-t", "30", "-o", options, "start")
+        self._call("pg_ctl", "-w", "-t", "120", "-o", options, "start")
         self.running = True
 
     def stop(self, mode: str = "fast") -> None:
         """Stop it; `immediate` is as a crash."""
-        self._call("pg_ctl", "-w", "-t", "30", "-m", mode, "stop")
+        self._call("pg_ctl", "-w", "-t", "120", "-m", mode, "stop")
         self.running = False
 
     def url(self, database: str = "postgres") -> str:
@@ -81,7 +81,7 @@ class Postgres:
                 check=True,
                 stdout=log,
                 stderr=log,
-                timeout=60,
+                timeout=180,
                 user=self.user,
                 cwd=self.folder,
                 env={"LC_ALL": "C", "PATH": os.environ["PATH"]},

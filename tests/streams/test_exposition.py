@@ -21,7 +21,7 @@ def told() -> Iterator[Exposition]:
 
 def get(url: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(url, timeout=20) as answer:  # noqa: S310 - our own
+        with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - our own
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:

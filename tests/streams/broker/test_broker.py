@@ -25,7 +25,7 @@ from streams.broker.node import Address, free_ports, server_properties
 
 pytestmark = pytest.mark.broker
 
-DEADLINE = 60.0  # seconds; for what takes one or two
+DEADLINE = 150.0  # seconds; for what takes one or two
 QUIET = {"log_level": 0}  # these tests take brokers away: refused connections are no news
 START_AND_TELL = """
 import sys
