@@ -19,6 +19,7 @@ from streams import leaders
 from streams.cluster import PATIENCE_S, quiet, reach
 from streams.connection import KafkaSettings
 
+GIVES_S = 20.0  # until what is known to be there must come, from a busy broker, too
 POLL_S = 0.2  # how soon Ctrl-C and deadlines are noticed
 LARGEST = 16 * 1024 * 1024  # bytes; a frame or a report's bundle
 
@@ -109,16 +110,14 @@ class Follower:
             }
         except KafkaException as error:
             raise Unavailable(f"Kafka at {self._kafka.brokers}: {error.args[0].str()}") from error
-        until = time.monotonic() + PATIENCE_S
+        until = time.monotonic() + GIVES_S
         while left - self._ended:
             seen = self._polled()
             if seen is not None:
-                until = time.monotonic() + PATIENCE_S
+                until = time.monotonic() + GIVES_S
                 yield seen
             elif time.monotonic() > until:
-                raise Unavailable(
-                    f"Kafka at {self._kafka.brokers} gave nothing for {PATIENCE_S:g} s"
-                )
+                raise Unavailable(f"Kafka at {self._kafka.brokers} gave nothing for {GIVES_S:g} s")
 
     def _polled(self) -> Seen | None:
         """The next record, if one comes soon. Raises Unavailable.

@@ -32,6 +32,7 @@ from streams.leaders import Place
 
 log = logging.getLogger(__name__)
 LARGEST = 16 * 1024 * 1024  # bytes
+GIVES_S = 20.0  # until what is known to be there must come, from a busy broker, too
 
 
 @dataclass
@@ -126,7 +127,7 @@ def _read(
     if left:
         consumer.assign(begin)
     while left:
-        message = consumer.poll(PATIENCE_S)
+        message = consumer.poll(GIVES_S)
         if message is None:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - librdkafka's own errors have such names
         if message.error() is None:
