@@ -302,7 +302,7 @@ def test_a_stop_while_the_brokers_are_dead_ends_in_time(topic_prefix: str) -> No
         own.kill(1)
         until(held_up)
         stop.set()
-        thread.join(40)
+        thread.join(120)
         assert not thread.is_alive()
         assert "stopped; could not" in str(ended[0])
 

@@ -97,7 +97,7 @@ def write(path: Path) -> list[str]:
 
 def say(port: int, lines: Sequence[str]) -> None:
     """Send lines to a TCP port of this machine, as one client."""
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as link:
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as link:
         link.sendall("".join(f"{line}\n" for line in lines).encode())
 
 

@@ -114,7 +114,7 @@ def test_every_line_that_syslog_ng_wrote_is_there(
         """Counters of each destination, as syslog-ng-ctl has them from the running program."""
         asked = subprocess.run(
             [producers.place(f"{program}-ctl"), "stats", "-c", tmp_path / "control"],
-            env=producers.environment, capture_output=True, text=True, check=False, timeout=30,
+            env=producers.environment, capture_output=True, text=True, check=False, timeout=120,
         )  # fmt: skip
         found: dict[str, dict[str, int]] = {name: {} for name in DESTINATIONS}
         for row in csv.DictReader(asked.stdout.splitlines(), delimiter=";"):

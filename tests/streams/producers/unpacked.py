@@ -8,7 +8,7 @@ from pathlib import Path
 
 from streams.child import Child
 
-TO_END_S = 30.0  # what is still to be sent goes out before it ends
+TO_END_S = 90.0  # what is still to be sent goes out before it ends
 TOKYO = "JST-9"  # a zone that is not UTC, and needs no table of zones on the machine
 
 
