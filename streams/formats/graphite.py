@@ -5,7 +5,8 @@
 
 A path names no service, so the topic's settings do, or a tag. A time of -1 or N is now. Nor does
 a path say that a value is a total: collectd's write_kafka sends its counters so, unless
-`StoreRates true` is set for the topic.
+`StoreRates true` is set for the topic. An empty record is what Telegraf makes of a metric that is
+only text, and is left out.
 
 Source: Graphite documentation, "Feeding in your data"; carbon, "Metric tags".
 """
@@ -20,9 +21,11 @@ NOW = {"-1", "N"}
 
 def parse(batch: Batch, reading: Reading) -> Parsed:
     """Read a batch of records."""
-    return read_each(
-        batch, reading, lambda record, raw: record.each(record.lines(raw), _line), space="graphite"
-    )
+
+    def record(found: Record, raw: bytes) -> None:
+        found.each(found.lines(raw), _line)
+
+    return read_each(batch, reading, record, space="graphite", empty="empty")
 
 
 def _line(record: Record, line: str) -> None:

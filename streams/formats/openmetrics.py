@@ -8,9 +8,11 @@ Source: Prometheus, "Exposition formats"; OpenMetrics 1.0.
 """
 
 import re
+from typing import Any
 
 from streams.formats.columns import Batch, Parsed, Reading
 from streams.formats.limits import Refused, quoted
+from streams.formats.placeholders import FEWEST, MOST, Given, placeholders
 from streams.formats.record import Record, read_each
 from streams.formats.verdict import instant, number
 
@@ -27,25 +29,45 @@ ESCAPE = re.compile(r"\\(.)")
 
 def parse(batch: Batch, reading: Reading) -> Parsed:
     """Read a batch of records."""
-    return read_each(batch, reading, _record, space="openmetrics")
+    return read_each(batch, reading, _record, space="openmetrics", empty="empty")
 
 
 def _record(record: Record, raw: bytes) -> None:
     said = [line for line in record.lines(raw) if not isinstance(line, str) or _says(line)]
     if not said:
         raise Refused("empty", "nothing but comments")
+    if FEWEST <= len(said) <= MOST and b"_count" in raw and (gone := _filled_in(said)):
+        record.skip("placeholder", len(gone))
+        said = [line for place, line in enumerate(said) if place not in gone]
     record.each(said, _line)
+
+
+def _filled_in(lines: list[Any]) -> list[int]:
+    """Which of a record's lines have zeros that stand for nothing."""
+    try:
+        return placeholders([_given(*_read(line)) for line in lines if isinstance(line, str)])
+    except Refused:  # said of the line where it is read
+        return []
+
+
+def _given(head: str, value: str, time: str | None, _: str | None) -> Given:
+    return Given(*_series(head), time, number(value))
 
 
 def _says(line: str) -> bool:
     return not line.lstrip().startswith("#")
 
 
-def _line(record: Record, line: str) -> None:
+def _read(line: str) -> tuple[str, str, str | None, str | None]:
+    """A line's name with labels, value, time and exemplar. Raises Refused."""
     found = SAMPLE.fullmatch(line.strip())
     if not found:
         raise Refused("bad-line", f"{quoted(line)} is no sample")
-    head, value, time, exemplar = found.groups()
+    return found[1], found[2], found[3], found[4]
+
+
+def _line(record: Record, line: str) -> None:
+    head, value, time, exemplar = _read(line)
     at = record.arrived if time is None else instant(time)
     name = head.partition("{")[0] or _series(head)[0]
     record.sample(head, name, lambda: _series(head)[1], at, number(value))

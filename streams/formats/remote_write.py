@@ -2,8 +2,8 @@
 
 Which of the two a record is must be said (the topic's format, or the record's headers):
 either parses as the other without an error, to an empty message. So a message without any
-series is refused, and so is a series without a metric's name, which is what OTLP metrics
-look like when they are taken for remote write 1.0.
+series is refused, unless there is nothing at all in it, and so is a series without a metric's
+name, which is what OTLP metrics look like when they are taken for remote write 1.0.
 
 A native histogram becomes series as OTLP's do (streams/formats/native_histogram.py); exemplars
 and metadata are counted and left out. Prometheus' stale marker, a NaN of its own, is counted too.
@@ -26,9 +26,11 @@ from streams.formats.proto.remote_write_v1_pb2 import Label, WriteRequest
 from streams.formats.proto.remote_write_v2_pb2 import Request
 from streams.formats.record import Record, finished
 from streams.formats.times import epoch_ms
+from streams.formats.write_placeholders import without_placeholders
 from streams.formats.write_scan import Left, known_series
 
 METRIC = "__name__"
+NOTHING = b"\0"  # a request without series: what Telegraf makes of a metric that is only text
 BUCKETS = 20  # of native histograms in a request, for each sample that it may have
 
 
@@ -38,7 +40,8 @@ def parse(batch: Batch, reading: Reading, version: int = 1) -> Parsed:
     known = known_series(reading.series, version, batch.service)
     scans: list[Scanned] = []
     first = 0
-    for messages in _portions(_unpacked(batch, rows, limits), limits.decoded_bytes):
+    messages_of = _unpacked(batch, rows, limits, filled=version == 1)
+    for messages in _portions(messages_of, limits.decoded_bytes):
         scanned, left = known.read([message or b"" for message in messages], limits.elements)
         bad = []
         for place, rest in left.items():
@@ -53,7 +56,8 @@ def parse(batch: Batch, reading: Reading, version: int = 1) -> Parsed:
             scanned = scanned.only(~np.isin(scanned.origin % ELEMENT, bad))
         scans.append(scanned._replace(origin=scanned.origin + first))
         first += len(messages)
-    met = Scanned(*map(np.concatenate, zip(*scans, strict=True))) if scans else None
+    columns = zip(*(scan[:4] for scan in scans), strict=True)
+    met = Scanned(*map(np.concatenate, columns)) if scans else None
     return finished(rows, batch, reading, epoch_ms, met)
 
 
@@ -74,14 +78,27 @@ def unpacked(value: bytes, limits: Limits) -> bytes:
         raise Refused("bad-snappy", str(error)) from error
 
 
-def _unpacked(batch: Batch, rows: Rows, limits: Limits) -> Iterator[bytes | None]:
-    """The records' messages; None for one that is refused."""
+def _unpacked(batch: Batch, rows: Rows, limits: Limits, *, filled: bool) -> Iterator[bytes | None]:
+    """The records' messages; None for one that is refused or says nothing.
+
+    `filled`: some may have zeros in the place of what their producer does not know.
+    """
     for index, value in enumerate(batch.values):
+        if value == NOTHING:
+            rows.skips["empty"] += 1
+            yield None
+            continue
         try:
-            yield unpacked(value, limits)
+            message = unpacked(value, limits)
         except Refused as error:
             rows.refuse(index, error.rule, str(error))
             yield None
+            continue
+        if filled:
+            message, zeros = without_placeholders(message)
+            if zeros:
+                rows.skips["placeholder"] += zeros
+        yield message
 
 
 def _portions(messages: Iterator[bytes | None], most: int) -> Iterator[list[bytes | None]]:

@@ -54,6 +54,7 @@ ADVICE: dict[str, str] = {
     "sketch": "nothing: sketches are not read; send distributions or histograms instead",
     "text-field": "nothing: a field that is text is no sample; send it as a log line",
     "blank": "nothing: the line was empty",
+    "placeholder": "nothing: Telegraf fills a histogram up with zeros where it knows only a part",
     "comment": "nothing: it was a comment",
 }
 OTHERWISE = "the reason says why; where the record was refused: `sentinel tail deadletters`"

@@ -99,7 +99,6 @@ def test_any_flipped_bit_is_accounted_for(name: str) -> None:
     ("name", "raw", "rule"),
     [
         ("remote-write", b"", "empty"),
-        ("remote-write", packed(b""), "empty"),
         ("remote-write", VERSION_2, "empty"),
         ("remote-write-2", VERSION_1, "empty"),
         ("remote-write", packed(OTLP), "bad-metric"),
@@ -120,6 +119,14 @@ def test_any_flipped_bit_is_accounted_for(name: str) -> None:
 def test_what_is_almost_a_request_is_refused_by_name(name: str, raw: bytes, rule: str) -> None:
     result = read(name, GOLDEN[name], raw, GOLDEN[name])
     assert rules(result) == [(1, rule)]
+    assert result.samples.value.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_a_request_with_nothing_in_it_is_left_out(name: str) -> None:
+    """Telegraf writes one for each metric that is only text, as how long a machine has been up."""
+    result = read(name, GOLDEN[name], packed(b""), GOLDEN[name])
+    assert (rules(result), dict(result.skips)) == ([], {"empty": 1})
     assert result.samples.value.tolist() == [1.0, 1.0]
 
 
