@@ -121,11 +121,12 @@ class Record:
         severity: str,
         text: str,
     ) -> None:
-        """Note a log line; `key` identifies its labels. Raises Refused."""
+        """Note a log line, or count a blank one; `key` identifies its labels. Raises Refused."""
         _time(at)
         too_long(text, self.limits.text_bytes)
         if not text.strip():
-            raise Refused("empty", "a log line without text")
+            self.skip("blank")
+            return
         known = (self.space, key)
         found = self.reading.series.origins.get(known)
         if found is None:
@@ -149,7 +150,7 @@ class Record:
         found = [line for line in raw.splitlines() if line.strip()]
         if not found:
             raise Refused("empty", "the record is empty")
-        return map(_decoded, found)
+        return map(decoded, found)
 
     def _mark(self) -> tuple[int, int, int]:
         rows = self.rows
@@ -187,7 +188,8 @@ def _time(given: Any) -> None:
         raise Refused("bad-time", said)
 
 
-def _decoded(line: bytes) -> str | Exception:
+def decoded(line: bytes) -> str | Exception:
+    """A line's text, or why it is none."""
     try:
         return line.decode()
     except UnicodeDecodeError as error:

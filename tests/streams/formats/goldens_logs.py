@@ -299,7 +299,7 @@ LOGS = [
     Golden(
         "rsyslog",
         RSYSLOG,
-        cuts=42,
+        cuts=39,
         lines=(("sshd", SYSLOG_AT, "", FAILED, '{app="sshd",host="web01"}'),),
         absurd=absurd(
             RSYSLOG,
@@ -310,7 +310,7 @@ LOGS = [
     Golden(
         "syslog-ng",
         b"2024-01-15T10:30:00+00:00 web01 sshd[1234]: Failed password for root\n",
-        cuts=35,
+        cuts=32,
         lines=(
             (
                 "sshd",
@@ -348,7 +348,7 @@ LOGS = [
     Golden(
         "rsyslog",
         RSYSLOG_NEW,
-        cuts=41,
+        cuts=39,
         lines=(("sshd", SYSLOG_AT, "", FAILED, '{app="sshd",host="web01"}'),),
     ),
     Golden(
@@ -385,7 +385,7 @@ LOGS = [
     Golden(
         "syslog",
         RFC_5424,
-        cuts=130,
+        cuts=127,
         lines=(
             (
                 "evntslog",
@@ -408,7 +408,7 @@ LOGS = [
     Golden(  # as syslog-ng forwards what it counts itself
         "syslog",
         RFC_5424.replace(b" [exampleSDID@32473", b' [meta sequenceId="7"][exampleSDID@32473'),
-        cuts=151,
+        cuts=147,
         lines=(
             (
                 "evntslog",
@@ -426,7 +426,7 @@ LOGS = [
     Golden(
         "syslog",
         RFC_3164,
-        cuts=33,
+        cuts=30,
         lines=(
             (
                 "su",
