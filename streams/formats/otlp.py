@@ -9,13 +9,15 @@ a series and is counted as stale.
 Source: OpenTelemetry protocol 1.x; "Prometheus and OpenMetrics Compatibility".
 """
 
+import base64
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 from streams.formats.document import text_of
 from streams.formats.histogram import Side, Told, classic, exponential, note
-from streams.formats.limits import Refused
+from streams.formats.limits import Limits, Refused
 from streams.formats.record import Record
 from streams.formats.severity import severity
 from streams.formats.times import in_unit
@@ -97,12 +99,25 @@ class Walk:
 
     def _line(self, record: Record, found: tuple[Attributes, Any]) -> None:
         shared, line = found
-        labels = (*shared, *self.texts(line.attributes))
+        labels = (*shared, *_short(self.texts(line.attributes), len(shared), record.limits))
         at = whole(line.time_unix_nano) or whole(line.observed_time_unix_nano)
         level = severity(line.severity_text) or _level(line.severity_number)
         text = said(line.body) or getattr(line, "event_name", "")
         at = at or record.arrived * 1_000_000
         record.line(("line", labels), lambda: dict(labels), at, level, text)
+
+
+def _short(own: Attributes, shared: int, limits: Limits) -> Attributes:
+    """What of a line's own attributes becomes labels, beside `shared` ones of its origin.
+
+    A stack trace among them, or a hundred fields, say what happened and not where: they must not
+    cost the line, which would be among the worst ones.
+    """
+    longest = limits.label_value_bytes
+    if len(own) + shared <= limits.labels and all(len(text) * 4 <= longest for _, text in own):
+        return own
+    kept = (pair for pair in own if len(pair[1].encode()) <= longest)
+    return tuple(islice(kept, max(limits.labels - shared, 0)))
 
 
 def points(metric: Any) -> Sequence[Any]:
@@ -135,8 +150,8 @@ def said(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has them; bytes are written in base64."""
-    kind = value.WhichOneof("value")
+    """A value as JSON has them; bytes are the text that they hold, or else written in base64."""
+    kind = value.WhichOneof("value") if value is not None else None
     if kind is None:
         return None
     given = getattr(value, kind)
@@ -144,7 +159,20 @@ def _plain(value: Any) -> Any:
         return [_plain(one) for one in given.values]
     if kind == "kvlist_value":
         return {pair.key: _plain(pair.value) for pair in given.values}
+    if kind == "bytes_value":
+        return _bytes_as_text(given)
     return whole(given) if kind == "int_value" else given
+
+
+def _bytes_as_text(given: bytes | str) -> str:
+    """Bytes, or the base64 that JSON has of them, as text. Raises ValueError."""
+    raw = base64.b64decode(given) if isinstance(given, str) else given
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        text = "\0"
+    printable = "".join(text.split()).isprintable()
+    return text if printable else base64.b64encode(raw).decode()
 
 
 def texts_of(attributes: Iterable[Any]) -> Attributes:

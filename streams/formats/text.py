@@ -2,11 +2,14 @@
 
 A line has the time that it begins with, if that is RFC 3339 with a zone, else the time at
 which its record reached Kafka; the severity that it states near its start; and the service
-that settings name for the topic, because plain text names none itself.
+that settings name for the topic, because plain text names none itself. A record that is one text in
+JSON is the line that it holds, newlines and all: so the OpenTelemetry Collector's `encoding: raw`
+writes the bodies of log records.
 """
 
 import re
 
+import msgspec
 import numpy as np
 
 from streams.formats.columns import ELEMENT, Batch, Parsed, Reading, Rows, settled
@@ -17,6 +20,7 @@ from streams.formats.times import epoch_ms, one
 
 STAMP = re.compile(r"\W?(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d))")
 NOTHING = np.zeros(0)
+TEXT, QUOTE = msgspec.json.Decoder(str), b'"'
 
 
 def parse(batch: Batch, reading: Reading) -> Parsed:
@@ -44,7 +48,9 @@ def parse(batch: Batch, reading: Reading) -> Parsed:
 
 
 def _record(index: int, raw: bytes, batch: Batch, reading: Reading, rows: Rows) -> None:
-    lines = [line for line in raw.splitlines() if line.strip()]
+    lines = [line for line in _lines(raw) if line.strip()]
+    if not lines:
+        rows.skips["blank"] += 1
     for element, line in enumerate(lines):
         origin = index if len(lines) == 1 else index + ELEMENT * (element + 1)
         if len(line) > (limit := reading.limits.text_bytes):
@@ -57,6 +63,16 @@ def _record(index: int, raw: bytes, batch: Batch, reading: Reading, rows: Rows) 
             continue
         at = _stamp(text, int(batch.arrived[index]))
         rows.add_line(origin, batch.service, at, stated(text), text, "{}")
+
+
+def _lines(raw: bytes) -> list[bytes]:
+    """The lines of a record, or the one that it is in JSON."""
+    if raw.startswith(QUOTE) and raw.rstrip().endswith(QUOTE):
+        try:
+            return [TEXT.decode(raw).encode()]
+        except (msgspec.DecodeError, UnicodeError):  # began and ended in quotes all the same
+            pass
+    return raw.splitlines()
 
 
 def _stamp(text: str, otherwise: int) -> int:

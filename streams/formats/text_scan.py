@@ -1,9 +1,9 @@
 # ruff: noqa: C901, PLR0911, PLR0912, PLR2004 - kernels end where the plain case does, in many places
 """Records of plain text that are one line each, read by compiled code, a batch at once.
 
-A line is plain when it is UTF-8, its time is none, or in UTC or with an offset written with a
-colon, and no character beyond ASCII stands where a time could. It reads any other the same as
-streams/formats/text.py does: not at all, and leaves it to that.
+A line is plain when it is UTF-8 and not within quotes, its time is none, or in UTC or with an
+offset written with a colon, and no character beyond ASCII stands where a time could. It reads any
+other the same as streams/formats/text.py does: not at all, and leaves it to that.
 """
 
 from functools import cache
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from agents.scorer.jit import compiled, kept
 from streams.formats.columns import Batch
 from streams.formats.epoch import LATEST, SECONDS
-from streams.formats.known import LAST_YEAR, days, digits
+from streams.formats.known import LAST_YEAR, QUOTE, days, digits
 from streams.formats.limits import Limits
 from streams.formats.line_scan import (
     ASCII,
@@ -96,6 +96,8 @@ def _kernel() -> Any:
                 broken |= (byte == LINE) | (byte == RETURN) | (byte == END)
                 ink |= byte > SPACE
             if broken or not ink or (every >= ASCII and not utf8(data, first, last)):
+                continue
+            if data[first] == QUOTE and data[last - 1] == QUOTE:  # a JSON text perhaps
                 continue
             moment = _stamp(data, first, last)
             if moment == NONE:

@@ -175,7 +175,67 @@ LEFT_OUT = {"stale": 1, "nan": 1, "metric-without-points": 1}
 CPU = (('cpu{service="checkout",service.name="checkout"}', AT, 0.5),)
 NEST = b'{"arrayValue":{"values":[' * DEEP + b"]}}" * DEEP
 
+# As the collector's Kafka exporter wrote them (0.155.0): in protobuf it begins with the last field
+SENT_AT = 1_767_323_045_678
+SENT_PROTO = bytes.fromhex(
+    "0ada011a2768747470733a2f2f6f70656e74656c656d657472792e696f2f736368656d61732f312e32362e3012"
+    "94011a2768747470733a2f2f6f70656e74656c656d657472792e696f2f736368656d61732f312e32362e301262"
+    "524e10010a4a6900000000000008406100000000000000004a0042071203010002080139010000000000000029"
+    "00000000000008402104000000000000001980a7ff44f2ca86181180dd6409f2ca86181a01730a0d687474702e"
+    "6475726174696f6e0a050a036c69620a180a1612060a0473686f700a0c736572766963652e6e616d65"
+)
+SENT_JSON = (
+    b'{"resourceMetrics":[{"resource":{"attributes":[{"key":"service.name","value":{"stringVal'
+    b'ue":"shop"}}]},"scopeMetrics":[{"scope":{"name":"lib"},"metrics":[{"name":"http.duration'
+    b'","unit":"s","exponentialHistogram":{"dataPoints":[{"startTimeUnixNano":"176732304467800'
+    b'0000","timeUnixNano":"1767323045678000000","count":"4","sum":3,"zeroCount":"1","positive'
+    b'":{"offset":-1,"bucketCounts":["1","0","2"]},"negative":{},"min":0,"max":3}],"aggregatio'
+    b'nTemporality":1}}],"schemaUrl":"https://opentelemetry.io/schemas/1.26.0"}],"schemaUrl":"'
+    b'https://opentelemetry.io/schemas/1.26.0"}]}'
+)
+SENT_OF = 'otel_scope_name="lib",service="shop",service.name="shop"'
+SENT = (
+    (f'http.duration_bucket{{le="0",{SENT_OF}}}', SENT_AT, 1.0),
+    (f'http.duration_bucket{{le="1",{SENT_OF}}}', SENT_AT, 2.0),
+    (f'http.duration_bucket{{le="2",{SENT_OF}}}', SENT_AT, 2.0),
+    (f'http.duration_bucket{{le="4",{SENT_OF}}}', SENT_AT, 4.0),
+    (f'http.duration_bucket{{le="+Inf",{SENT_OF}}}', SENT_AT, 4.0),
+    (f"http.duration_sum{{{SENT_OF}}}", SENT_AT, 3.0),
+    (f"http.duration_count{{{SENT_OF}}}", SENT_AT, 4.0),
+    (f"http.duration_p50{{{SENT_OF}}}", SENT_AT, 1.0),
+    (f"http.duration_p95{{{SENT_OF}}}", SENT_AT, 3.0),  # no more than the largest observed
+    (f"http.duration_p99{{{SENT_OF}}}", SENT_AT, 3.0),
+)
+SAID_PROTO = bytes.fromhex(
+    "0acc0112af01126a520800010203040506074a10000102030405060708090a0b0c0d0e0f4501000000320c1205"
+    "3a03fffefd0a036b65792a2232200a11120a0a086e6f206d6f6e65790a036d73670a0b120218070a0574726965"
+    "731a014510115985a7ff44f2ca86180980a7ff44f2ca8618122152004a002a073a0568656c6c6f10095985a7ff"
+    "44f2ca86180980a7ff44f2ca8618121c52004a002a020a0010095985a7ff44f2ca86180980a7ff44f2ca86180a"
+    "000a180a1612060a0473686f700a0c736572766963652e6e616d65"
+)
+SAID_JSON = (
+    b'{"resourceLogs":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue"'
+    b':"shop"}}]},"scopeLogs":[{"scope":{},"logRecords":[{"timeUnixNano":"1767323045678000000"'
+    b',"observedTimeUnixNano":"1767323045678000005","severityNumber":17,"severityText":"E","bo'
+    b'dy":{"kvlistValue":{"values":[{"key":"msg","value":{"stringValue":"no money"}},{"key":"t'
+    b'ries","value":{"intValue":"7"}}]}},"attributes":[{"key":"key","value":{"bytesValue":"//7'
+    b'9"}}],"flags":1,"traceId":"000102030405060708090a0b0c0d0e0f","spanId":"0001020304050607"'
+    b'},{"timeUnixNano":"1767323045678000000","observedTimeUnixNano":"1767323045678000005","se'
+    b'verityNumber":9,"body":{"bytesValue":"aGVsbG8="}},{"timeUnixNano":"1767323045678000000",'
+    b'"observedTimeUnixNano":"1767323045678000005","severityNumber":9,"body":{"stringValue":""'
+    b"}}]}]}]}"
+)
+SAID_MAP = '{"msg":"no money","tries":7}'
+SAID = (
+    ("shop", SENT_AT, "error", SAID_MAP, '{key="//79",service.name="shop"}'),
+    ("shop", SENT_AT, "info", "hello", '{service.name="shop"}'),
+)
+
 OTLP = [
+    Golden("otlp-proto", SENT_PROTO, samples=SENT),
+    Golden("otlp-json", SENT_JSON, samples=SENT),
+    Golden("otlp-proto", SAID_PROTO, lines=SAID, skips={"blank": 1}),
+    Golden("otlp-json", SAID_JSON, lines=SAID, skips={"blank": 1}),
     Golden("otlp-proto", GAUGE_PROTO, samples=CPU),
     Golden(
         "otlp-json",

@@ -3,10 +3,14 @@
 import subprocess
 import sys
 
+import msgspec
 import pytest
+from google.protobuf.json_format import ParseDict
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from pydantic import ValidationError
 
 from streams.formats import FORMATS, format_of
+from streams.formats.limits import Limits
 from streams.formats.times import one
 from streams.intake.settings import IntakeSettings
 from tests.streams.formats.contract import DEEP
@@ -85,6 +89,40 @@ def test_the_empty_record_of_a_first_rate_is_left_out(name: str) -> None:
     result = parsed(name, b"", b"[]")
     assert dict(result.skips) == {"empty": 1}
     assert rules(result) == [(1, "empty")]
+
+
+@pytest.mark.parametrize("name", ["graphite", "openmetrics"])
+def test_the_empty_record_of_a_metric_that_is_only_text_is_left_out(name: str) -> None:
+    """Telegraf's outputs.kafka writes one, with null for a value."""
+    result = parsed(name, b"", b"up 1\n" if name == "openmetrics" else b"up 1 -1\n", service="a")
+    assert (dict(result.skips), rules(result)) == ({"empty": 1}, [])
+    assert result.samples.value.tolist() == [1.0]
+
+
+@pytest.mark.parametrize("name", ["otlp-proto", "otlp-json"])
+def test_a_stack_trace_costs_no_line(name: str) -> None:
+    """Its labels say where it is from; what is too long for one, or one too many, is none."""
+    trace = _attribute("exception.stacktrace", "at com.shop.Pay.refuse(Pay.java:42)\n" * 300)
+    many = [_attribute(f"k{i}", "v") for i in range(100)]
+    lines = [
+        {"timeUnixNano": NOW * 1_000_000, "body": {"stringValue": text}, "attributes": own}
+        for text, own in (("thrown", [trace, _attribute("code", "7")]), ("wide", many))
+    ]
+    resource = {"attributes": [_attribute("service.name", "shop")]}
+    given = {"resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": lines}]}]}
+    raw = msgspec.json.encode(given)
+    if name == "otlp-proto":
+        raw = ParseDict(given, ExportLogsServiceRequest()).SerializeToString()
+    using = reading()
+    for _ in range(2):  # the second time its origin is known
+        result = parsed(name, raw, using=using)
+        assert (result.lines.text, result.rejects) == (["thrown", "wide"], [])
+        assert result.lines.labels[0] == '{code="7",service.name="shop"}'
+        assert result.lines.labels[1].count("=") == Limits().labels
+
+
+def _attribute(key: str, value: str) -> dict[str, object]:
+    return {"key": key, "value": {"stringValue": value}}
 
 
 @pytest.mark.parametrize("name", ["json", "vector"])

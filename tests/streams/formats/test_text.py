@@ -34,6 +34,28 @@ def test_a_line_says_when_and_how_bad(line: str, at: int, severity: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (rb'"two\nlines, \"more\" \u003cb\u003e"', 'two\nlines, "more" <b>'),
+        (b'"plain"\n', "plain"),
+        (b'"GET" and "PUT"', '"GET" and "PUT"'),
+        (rb'"\ud800"', r'"\ud800"'),
+        (b'"', '"'),
+        (b'{"msg":"no money"}', '{"msg":"no money"}'),
+    ],
+)
+def test_a_text_in_json_is_the_line_that_it_holds(raw: bytes, text: str) -> None:
+    """As the OpenTelemetry Collector writes bodies with `encoding: raw`."""
+    result = read(raw, b"two")
+    assert (result.lines.text, rules(result)) == ([text, "two"], [])
+
+
+def test_a_text_in_json_that_is_blank_is_left_out() -> None:
+    result = read(b'""', b"two")
+    assert (result.lines.text, dict(result.skips)) == (["two"], {"blank": 1})
+
+
+@pytest.mark.parametrize(
     ("raw", "rule"),
     [
         (b"", "empty"),
