@@ -1,7 +1,7 @@
 """Masking: secrets and personal data leave a text before it is written anywhere.
 
-`masked` is for what is kept: what intake writes, and lines that are evidence. `concealed` is
-the part of it that is about words, for signatures, whose numbers are gone already. What is
+`masked` is for what is kept: what intake writes, and lines that are evidence. `bare` is for
+signatures, whose numbers are gone already: what words tell of (schemas/labelled.py). What is
 not recognisable by its shape or its label cannot be found: a name in a sentence stays.
 
 What is found is of a kind, and each kind can be left alone. Addresses of machines are one:
@@ -9,66 +9,25 @@ many are a person's, but a series' instance is one, too. Host names stay always,
 evidence is worth little.
 """
 
-import base64
 import ipaddress
 import re
 from collections.abc import Callable, Collection
 from functools import lru_cache
 from typing import NamedTuple
 
+from schemas.issued import without_issued
+from schemas.labelled import concealed
+
 KINDS = frozenset({"token", "email", "person", "phone", "iban", "card", "ip"})
-LABELS = (  # one of them is in every text in which a label calls something secret
-    "pass", "pwd", "secret", "token", "api_key", "apikey", "api-key",
-    "access_key", "accesskey", "access-key", "private_key", "privatekey", "private-key",
-    "account_key", "accountkey", "account-key", "credential", "authorization", "cookie",
-    "signature", "session_id", "sessionid", "sessid", "sig=",
-)  # fmt: skip
-_LABELLED = re.compile(
-    r"((?=[pstac])"  # nearly everywhere enough to know that there is none
-    r"(?:passw(?:or)?d|passwd|pwd|passphrase|passcode|secret|token"
-    r"|(?:api|access|account|private)[-_]?key|credentials?|cookie|signature|sess(?:ion_?)?id"
-    r"|\bsig(?==)|\bpass\b)[\w-]{0,16}+\\*[\"']?\s{0,2}+(?:=>|:=|[=:])\s{0,2}+)"
-    r"(?:\"(?:[^\"\\]|\\.)*|(\\+\")(?:(?!\2).)*|'[^']*|[^\s\"',;&()\[\]{}<>|]+)",
-    re.IGNORECASE | re.DOTALL,
-)
-_ELEMENT = re.compile(
-    r"(<([\w:.-]{0,32}(?:passw(?:or)?d|pwd|secret|token|api[-_]?key)[\w.-]{0,16})>)"
-    r"[^<]+(?=</\2>)",
-    re.IGNORECASE,
-)
-_AUTHORIZATION = re.compile(
-    r"(authorization\\*[\"']?\s{0,2}[=:]\s{0,2}\\*[\"']?)(?:\w{1,16}\s{1,2})?[^\s\"',;\\]+",
-    re.IGNORECASE,
-)
-_OPTION = re.compile(
-    r"(--?(?:password|passwd|pass|token|secret|api-?key|credentials?)[ =]\s{0,2})[^\s-]\S*",
-    re.IGNORECASE,
-)
-_USERINFO = re.compile(r"(://)(?:[^\s/@:?#]{0,128}:[^\s/?#]{1,256}|[^\s/@:?#]{16,256})(?=@)")
-_DATA_SOURCE = re.compile(r"(\b[\w.-]{1,64}:)[^\s@]{1,128}(?=@(?:tcp|unix)\()")  # Go's, for MySQL
-_BEARER = re.compile(r"(\bbearer\s{1,2})[\w.~+/=-]{16,}", re.IGNORECASE)
-_BASIC = re.compile(r"(\bbasic\s{1,2})([A-Za-z0-9+/]{8,1024}={0,2})", re.IGNORECASE)
-_PRIVATE_KEY = re.compile(r"(-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----).*?(?=-----END|\Z)", re.DOTALL)
-_ISSUED = re.compile(  # tokens that say by their beginning who issued them; the last is a JWT
-    r"\b(?:AKIA[0-9A-Z]{16}|ASIA[0-9A-Z]{16}|gh[pousr]_\w{20,255}|github_pat_\w{20,255}"
-    r"|glpat-[\w-]{20,64}|xox[abeprs]-[\w-]{10,255}|AIza[\w-]{35}|[sr]k_(?:live|test)_\w{16,255}"
-    r"|whsec_[\w+/]{16,255}|sk-(?=[\w-]{0,200}\d)[\w-]{20,255}|npm_\w{30,255}|pypi-[\w-]{16,1024}"
-    r"|SG\.[\w-]{16,64}\.[\w-]{16,128}|ya29\.[\w-]{20,1024}|GOCSPX-[\w-]{20,64}"
-    r"|hvs\.[\w-]{20,255}|dop_v1_\w{32,128}|shp(?:at|ca|pa|ss)_\w{24,64}|dapi[0-9a-f]{32}"
-    r"|\d{8,10}:AA[\w-]{33}|(?<=hooks\.slack\.com/services/)T\w+/B\w+/\w+"
-    r"|eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?)"
-)
-ISSUERS = (  # one of them is in every text in which such a token is
-    "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox",
-    "AIza", "sk_live_", "rk_live_", "sk_test_", "rk_test_", "whsec_", "sk-",
-    "npm_", "pypi-", "SG.", "ya29.", "GOCSPX-", "hvs.", "dop_v1_", "shpat_",
-    "shpca_", "shppa_", "shpss_", "dapi", ":AA", "hooks.slack.com", "eyJ",
-)  # fmt: skip
 _KEY = re.compile(r"(?<![\w/+=-])[A-Za-z0-9/+]{40,4096}={0,2}(?![\w/+=-])")  # base64
 UNBROKEN = 20  # characters between slashes that a key of 40 has somewhere, and a path seldom
 _MARK = re.compile(r"<(?:secret|email|person|phone|account|card|ip)>")
 _IPV4 = re.compile(r"(?<![\w.-])(?:\d{1,3}\.){3}\d{1,3}(?![\w-]|\.\d)")
 _IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]{2,39}(?<=[\w:])(?![\w:])")
+_NAMED_IPV6 = re.compile(  # a name and a colon stand before it
+    r"(?<![\w:.])([A-Za-z_]\w{0,30}:)([0-9A-Fa-f:]{2,39})(?<=[\w:])(?![\w:])"
+)
+GROUPS = 7  # colons of an address that leaves no zeros out; others have `::`
 AT = "@", "%40", "u0040"  # as it is, in a URL, in JSON
 _EMAIL = re.compile(
     r"(?<![\w.+%-])[\w.+%-]{1,64}(?:'[\w.+%-]{1,64})?(?:@|%40|\\{1,4}u0040)[\w-]{1,63}"
@@ -94,31 +53,6 @@ DIGITS = 10  # of a telephone number without gaps; with fewer, it is an amount
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b")
 
 
-def concealed(text: str, mark: str = "<secret>") -> str:
-    """The text with what a label calls secret replaced by `mark`.
-
-    >>> concealed("login user=ann password=hunter ok")
-    'login user=ann password=<secret> ok'
-    """
-    lower = text.lower()
-    if "@" in text:
-        text = _USERINFO.sub(rf"\g<1>{mark}", text) if "://" in text else text
-        text = _DATA_SOURCE.sub(rf"\g<1>{mark}", text) if "(" in text else text
-    if "private key-----" in lower:
-        text = _PRIVATE_KEY.sub(rf"\g<1>{mark}", text)
-    if "bearer " in lower:
-        text = _BEARER.sub(rf"\g<1>{mark}", text)
-    if "basic " in lower:
-        text = _BASIC.sub(lambda found: found[1] + mark if _is_pair(found[2]) else found[0], text)
-    if any(label in lower for label in LABELS):
-        text = _AUTHORIZATION.sub(rf"\g<1>{mark}", text)
-        text = _LABELLED.sub(_keeping_quote(mark), text)
-        text = _ELEMENT.sub(rf"\g<1>{mark}", text) if "</" in text else text
-    if " -" in text or text.startswith("-"):
-        text = _OPTION.sub(rf"\g<1>{mark}", text)
-    return text
-
-
 def bare(signature: str) -> str:
     """The signature with what must not be stored as 0: such values are found by their words.
 
@@ -128,8 +62,7 @@ def bare(signature: str) -> str:
     'mail of 0, password=0, card 0'
     """
     text = concealed(signature, "0")
-    if any(issuer in text for issuer in ISSUERS):
-        text = _ISSUED.sub("0", text)
+    text = without_issued(text, "0")
     if any(sign in text for sign in AT):
         text = _EMAIL.sub("0", text)
     return _MARK.sub("0", text) if "<" in text else text
@@ -151,10 +84,6 @@ class Step(NamedTuple):
 
     kind: str
     mask: Callable[[str], str]
-
-
-def _issued(text: str) -> str:
-    return _ISSUED.sub("<secret>", text)
 
 
 def _email(text: str) -> str:
@@ -184,9 +113,12 @@ def _ipv4(text: str) -> str:
 
 
 def _ipv6(text: str) -> str:
-    if text.count(":") < 2:  # noqa: PLR2004 - of the shortest, `::`
+    if "::" not in text and text.count(":") < GROUPS:
         return text
-    return _IPV6.sub(lambda found: "<ip>" if _is_address(found[0]) else found[0], text)
+    text = _IPV6.sub(lambda found: "<ip>" if _is_address(found[0]) else found[0], text)
+    return _NAMED_IPV6.sub(
+        lambda found: f"{found[1]}<ip>" if _is_address(found[2]) else found[0], text
+    )
 
 
 def _card(text: str) -> str:
@@ -195,7 +127,7 @@ def _card(text: str) -> str:
 
 # In this order: what is labelled goes whole, before a part of it looks like something else
 STEPS = (
-    Step("token", concealed), Step("token", _issued), Step("email", _email),
+    Step("token", concealed), Step("token", without_issued), Step("email", _email),
     Step("person", _person), Step("phone", _phone), Step("iban", _iban), Step("token", _key),
     Step("ip", _ipv4), Step("ip", _ipv6), Step("card", _card),
 )  # fmt: skip
@@ -204,15 +136,6 @@ STEPS = (
 @lru_cache(maxsize=64)
 def _steps(kinds: frozenset[str]) -> tuple[Step, ...]:
     return tuple(step for step in STEPS if step.kind in kinds)
-
-
-def _keeping_quote(mark: str) -> Callable[[re.Match[str]], str]:
-    def replaced(found: re.Match[str]) -> str:
-        value = found[0][len(found[1]) :]
-        opening = re.match(r"\\*[\"']", value)
-        return found[1] + (opening[0] if opening else "") + mark
-
-    return replaced
 
 
 def _is_card(written: str) -> bool:
@@ -227,14 +150,6 @@ def _is_card(written: str) -> bool:
 def _is_phone(written: str) -> bool:
     plain = written[1:]
     return not plain.isdigit() or len(plain) >= DIGITS
-
-
-def _is_pair(written: str) -> bool:
-    """Whether it is base64 of a user and a password, as HTTP's Basic scheme has them."""
-    try:
-        return b":" in base64.b64decode(written + "=" * (-len(written) % 4))
-    except ValueError:
-        return False
 
 
 def _is_iban(written: str) -> bool:

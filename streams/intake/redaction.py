@@ -26,15 +26,18 @@ LABELS_CACHED = 100_000
 WINDOW = 4096  # of a text that is cut: so much more is looked at, so that no half a secret stays
 KEY_LINES = 200  # of a private key that was logged line by line, at most
 KEY_SOURCES = 1000
-BODY = re.compile(r"[A-Za-z0-9+/]{1,76}={0,2}|(?:Proc-Type|DEK-Info): .{1,100}")
-BEGINS, ENDS = "PRIVATE KEY-----", "-----END"
+BODY = re.compile(
+    r"=?[A-Za-z0-9+/]{1,76}={0,2}|(?:Proc-Type|DEK-Info|Version|Comment|Hash): .{1,100}"
+)
+BEGINS, ENDS = re.compile(r"PRIVATE KEY(?: BLOCK)?-----"), "-----END"
 CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # what no text has
 PIECES = re.compile(r"[^\x00-\x1f\"\x7f]{6,}")  # of a binary record: its strings
 QUOTE = re.compile(r"(['\"]).*\1", re.DOTALL)
 # A label's whole name: `secret` alone is left out, since in Kubernetes it is the name of one
 SECRET_LABEL = re.compile(
     r"(?:.*[._-])?(?:passw(?:or)?d|passwd|pwd|passphrase|token|credentials?|(?:set-)?cookie"
-    r"|authorization|sess(?:ion_?)?id|(?:api|access|account|private|secret)[-_]?key"
+    r"|authorization|sess(?:ion_?)?id|cvv2?|cvc2?|otp(?:[-_]code)?"
+    r"|(?:api|access|account|private|secret|encryption|signing|master)[-_]?key"
     r"|(?:client|app|shared|access|api)[-_]?secret)|\w*(?:Token|Password|ApiKey|SecretKey)",
     re.IGNORECASE,
 )
@@ -77,7 +80,9 @@ class Redaction:
         text = list(lines.text)
         for i in chosen:
             text[i] = _stepped(text[i], int(bits[i]))
-        if "token" in self._kinds and (self._keys or any(BEGINS in lines.text[i] for i in chosen)):
+        if "token" in self._kinds and (
+            self._keys or any(map(BEGINS.search, (lines.text[i] for i in chosen)))
+        ):
             self._key_bodies(lines, text)
         return lines._replace(text=text)
 
@@ -95,7 +100,7 @@ class Redaction:
                     self._keys[source] = left - 1
                 else:
                     del self._keys[source]
-            if BEGINS in said and ENDS not in said:
+            if ENDS not in said and BEGINS.search(said):
                 if len(self._keys) >= KEY_SOURCES:
                     self._keys.clear()
                 self._keys[source] = KEY_LINES

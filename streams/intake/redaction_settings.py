@@ -25,9 +25,9 @@ class RedactionSettings(BaseModel):
     )
     token: bool = Field(
         default=True,
-        description="mask secrets: password=, token:, API keys, bearer and basic authorisation, "
-        "JWTs, tokens of AWS, GitHub, Slack and others, private keys, user and password in URLs, "
-        "long base64; false leaves them",
+        description="mask secrets: password=, token:, --password x, API keys, pins and one-time "
+        "codes, cookies, authorisation, JWTs, tokens of AWS, GitHub, Slack and others, private "
+        "keys, user and password in URLs and connection strings, long base64; false leaves them",
     )
     iban: bool = Field(default=True, description="mask IBANs, by their check digits")
     phone: bool = Field(
@@ -53,7 +53,8 @@ class RedactionSettings(BaseModel):
     )
     hash_key: SecretStr = Field(
         default=SecretStr(""),
-        description="secret of hash_labels, 16 characters or more; another one makes other series",
+        description="secret of hash_labels, 16 characters or more, and only with them; "
+        "another one makes other series",
     )
 
     @property
@@ -65,6 +66,10 @@ class RedactionSettings(BaseModel):
     def _consistent(self) -> Self:
         if self.hash_labels and len(self.hash_key.get_secret_value()) < SHORTEST_KEY:
             raise ValueError(f"hash_labels needs a hash_key of {SHORTEST_KEY} characters or more")
+        if self.hash_key.get_secret_value() and not self.hash_labels:
+            raise ValueError(
+                "hash_key does nothing without hash_labels: name the labels, or leave it out"
+            )
         if any_of(self.drop_labels).fullmatch("service"):
             raise ValueError(
                 "drop_labels covers `service`, which every series needs: put it into hash_labels"

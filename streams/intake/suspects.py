@@ -15,31 +15,36 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from agents.scorer.jit import compiled, kept
-from schemas.masking import AT, ISSUERS, LABELS
+from schemas.issued import ISSUERS
+from schemas.labelled import CERTAINLY, CODES, LABELS, OPTIONS, SHORT
+from schemas.masking import AT
 
 # Bits, by the places of masking's steps
 WORDS, ISSUED, EMAIL, PERSON, PHONE, IBAN, KEY, IPV4, IPV6, CARD = (1 << n for n in range(10))
 # What a word that was found asks of what is around it
-LABEL, CERTAIN, TOKEN, URL, SIGN = 1, 2, 4, 8, 16
-CERTAINLY = ("private key-----", "bearer ", "basic ")
-OPTIONS = ("-pass", "-token", "-secret", "-api", "-cred")  # of a command line
+LABEL, CERTAIN, TOKEN, URL, SIGN, CODE = 1, 2, 4, 8, 16, 32
 UPPER, LOWER, DIGIT, BASE, NAME = (np.uint8(1 << n) for n in range(5))  # classes of bytes
 LETTERS = UPPER | LOWER | DIGIT
 KEYS = np.uint8(15)  # what keys in base64 are of
 SHIFT = np.uint64(6)  # columns of the automaton, as a power of two
 TELLS = np.uint16(1 << 15)  # in the table: something ends in this state
 SPACE, QUOTE, APOSTROPHE, OPEN, BACKSLASH = 32, 34, 39, 40, 92
-PLUS, DASH, DOT, SLASH, ZERO, NINE, COLON, EQUALS, GREATER, AT_SIGN = (
-    43, 45, 46, 47, 48, 57, 58, 61, 62, 64,
+SMALL_I, SMALL_S, SMALL_V = 105, 115, 118
+PLUS, COMMA, DASH, DOT, SLASH, ZERO, NINE, COLON, EQUALS, GREATER, AT_SIGN = (
+    43, 44, 45, 46, 47, 48, 57, 58, 61, 62, 64,
 )  # fmt: skip
+ENDS_OF_NAME = COMMA, 41, 93, 125  # ), ] and }
+CODE_BETWEEN = DASH, QUOTE, APOSTROPHE, BACKSLASH
 LONGEST_LABEL, LONGEST_HOST, LONGEST_KEY = 40, 600, 40  # bytes; the last is the shortest of keys
+CODE_DIGITS = 3  # at least
 TOKEN_BYTES = 8  # at least, behind the beginning of an issued token
 
 
 def _automaton() -> tuple[Any, Any, Any, Any]:
     """Folded bytes to columns, the table of states, what a state has found, and of what length."""
-    words = {word.lower(): LABEL for word in LABELS} | dict.fromkeys(CERTAINLY + OPTIONS, CERTAIN)
-    words |= {word.lower(): TOKEN for word in ISSUERS} | dict.fromkeys(AT, SIGN) | {"://": URL}
+    words = {word.lower(): TOKEN for word in ISSUERS} | dict.fromkeys(AT, SIGN) | {"://": URL}
+    words |= dict.fromkeys(CODES, CODE) | dict.fromkeys(LABELS, LABEL)
+    words |= dict.fromkeys(CERTAINLY + OPTIONS + SHORT, CERTAIN)
     letters = sorted({ord(char) for word in words for char in word})
     column = np.zeros(256, np.uint8)
     for place, letter in enumerate(letters, 1):
@@ -157,6 +162,8 @@ def _announced(
         seen |= WORDS
     if found & LABEL and _labels(data, place, last, classes):
         seen |= WORDS
+    if found & CODE and _is_coded(data, place + 1, last, classes):
+        seen |= WORDS
     if found & TOKEN and _goes_on(data, place + 1, last, classes):
         start = place + 1 - size
         inside = start > first and classes[data[start - 1]] & LETTERS  # of another word
@@ -181,15 +188,37 @@ def _labels(data: Any, place: Any, last: Any, classes: Any) -> Any:
     stop = min(last, place + LONGEST_LABEL)
     while place < stop and (classes[data[place]] & NAME or data[place] == DASH):
         place += 1
-    stop = min(last, place + LONGEST_LABEL)
+    stop, quoted = min(last, place + LONGEST_LABEL), False
     while place < stop:
         byte = data[place]
         if byte in (COLON, EQUALS, GREATER):
             return True
+        if byte | 32 == SMALL_V:  # perhaps a `value` of that name
+            return True
         blank = byte <= SPACE or byte >= 128  # noqa: PLR2004 - or one that is not ASCII
-        if not (blank or byte in (BACKSLASH, QUOTE, APOSTROPHE)):
+        quoted = quoted or byte in (QUOTE, APOSTROPHE)
+        if not (blank or quoted or byte in (BACKSLASH, COMMA)):
             return False
+        if quoted and byte in ENDS_OF_NAME:  # whose value may stand before it, or in a list
+            return True
         place += 1
+    return quoted
+
+
+@compiled
+def _is_coded(data: Any, place: Any, last: Any, classes: Any) -> Any:
+    """Whether digits follow, behind a sign of equality or `is`, with little between."""
+    said = False
+    for i in range(place, min(last, place + LONGEST_LABEL)):
+        byte = data[i]
+        if classes[byte] & DIGIT and said:
+            return _digits(data, i, last) >= CODE_DIGITS
+        if byte in (COLON, EQUALS, GREATER) or (
+            byte | 32 == SMALL_S and i > place and data[i - 1] | 32 == SMALL_I
+        ):
+            said = True
+        elif not (classes[byte] & NAME or byte <= SPACE or byte in CODE_BETWEEN):
+            return False
     return False
 
 

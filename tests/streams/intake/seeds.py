@@ -58,6 +58,7 @@ def kinds(draw: random.Random) -> dict[str, Kind]:
     visa, master, express = card("4", 16, draw), card("53", 16, draw), card("37", 15, draw)
     union, diners = card("62", 19, draw), card("36", 14, draw)
     body = "\n".join("".join(draw.choices(ALPHABET, k=64)) for _ in range(3))
+    pin, code = (str(draw.randrange(10**11, 10**12)) for _ in range(2))  # found by no chance
     number = f"{draw.randrange(100, 999)}-{draw.randrange(10, 99)}-{draw.randrange(1000, 9999)}"
     phone = f"+49 30 {draw.randrange(10**6, 10**7)}"
     plain = {
@@ -74,6 +75,9 @@ def kinds(draw: random.Random) -> dict[str, Kind]:
         "GitHub": f"ghp_{some}",
         "Slack": f"xoxb-{draw.randrange(10**11)}-{some[:24]}",
         "Stripe": f"sk_live_{some[:24]}",
+        "GitLab": f"glpat-{some[:20]}",
+        "npm": f"npm_{some}",
+        "Slack, a webhook": f"https://hooks.slack.com/services/T0{some[:9]}/B0{some[9:18]}/{some[12:]}",
         "key, base64": f"{some}{some[::-1]}",
         "IBAN": account,
         "IBAN, spaced": " ".join(british[i : i + 4] for i in range(0, len(british), 4)),
@@ -91,6 +95,33 @@ def kinds(draw: random.Random) -> dict[str, Kind]:
             ("password, in a URL", f"dial postgres://app:{password}@db:5432/shop", password),
             ("password, in a query", f"GET /login?u=1&passwd={password}&x=2", password),
             ("api key", f"upstream says X-Api-Key: {some[:20]} is unknown", some[:20]),
+            ("argument", f'exec ["mysql","--password","{password}"] failed', password),
+            ("argument, plain", f"exec mysql --db-password {password} -h db failed", password),
+            (
+                "password, nested",
+                f'{{"password":{{"is":{{"value":"{password}"}}}},"n":1}}',
+                password,
+            ),
+            ("environment", f'{{"name":"DB_PASSWORD","value":"{password}"}}', password),
+            ("connection string", f"Server=db;User Id=sa;Pwd={password};Encrypt=1", password),
+            ("Oracle", f"dial jdbc:oracle:thin:app/{password}@db:1521/x", password),
+            ("Azure", f"AccountName=x;AccountKey={some[:30]}==;EndpointSuffix=y", some[:30]),
+            ("Azure, signed URL", f"GET /blob?sv=1&sig={some[:30]}&se=2", some[:30]),
+            ("pin", f"the pin: {pin} is wrong", pin),
+            ("one-time code", f"your one-time code is {code}, for ten minutes", code),
+            ("cookies", f"Cookie: theme=dark; sid={some[:22]}; lang=en", some[:22]),
+            (
+                "header, in JSON",
+                f'{{"headers":{{"Authorization":["Token {some[:22]}"]}}}}',
+                some[:22],
+            ),
+            (
+                "service account",
+                '{"private_key":"-----BEGIN PRIVATE KEY-----\\n'
+                + body.replace("\n", "\\n")
+                + '\\n-----END PRIVATE KEY-----\\n","n":1}',
+                body.split("\n")[1],
+            ),
             ("cookie", f"Set-Cookie: sid={some[:22]}; Path=/", some[:22]),
             (
                 "private key",
@@ -335,5 +366,7 @@ def seeds(seed: int) -> Iterator[Seed]:
             key = b""
             topic, name, value = make("said" if "good record" in place else text, mark)
             if "headers" in place:
-                headers, key = (("x-note", text.encode()), ("note " + secret, b"1")), text.encode()
+                # a label's own name: what has a shape alone, the rest with what tells of it
+                said = f"note {secret}" if text.startswith("seen ") else text
+                headers, key = (("x-note", text.encode()), (said, b"1")), text.encode()
             yield Seed(kind, place, topic, value, secret, mark, place in BAD, name, headers, key)

@@ -186,6 +186,7 @@ def test_series_that_differ_only_in_what_is_masked_become_one_that_detect_can_re
         ({"hash_labels": ["user"]}, "hash_labels needs a hash_key of 16 characters or more"),
         ({"hash_labels": ["user"], "hash_key": "short"}, "hash_labels needs a hash_key"),
         ({"drop_labels": ["service"]}, "drop_labels covers `service`"),
+        ({"hash_key": KEY}, "hash_key does nothing without hash_labels: name the labels"),
         ({"drop_labels": ["*"]}, "put it into hash_labels"),
     ],
 )
