@@ -56,10 +56,14 @@ class Scanned(NamedTuple):
     at: Milliseconds
     value: npt.NDArray[np.float64]
     origin: npt.NDArray[np.int64]
+    added: npt.NDArray[np.bool_] | None = None  # which tell only what was added; None: none of them
 
     def only(self, which: npt.NDArray[np.bool_]) -> "Scanned":
         """Some of them."""
-        return Scanned(self.code[which], self.at[which], self.value[which], self.origin[which])
+        added = None if self.added is None else self.added[which]
+        return Scanned(
+            self.code[which], self.at[which], self.value[which], self.origin[which], added
+        )
 
 
 class SampleColumns(NamedTuple):
@@ -272,7 +276,8 @@ def settled(
         code = np.concatenate([scanned.code, code])[order]
         sample_at = np.concatenate([scanned.at, sample_at])[order]
         value = np.concatenate([scanned.value, value])[order]
-        added = np.concatenate([np.zeros(len(scanned.code), np.bool_), added])[order]
+        theirs = scanned.added if scanned.added is not None else _flags([], len(scanned.code))
+        added = np.concatenate([theirs, added])[order]
         native = np.concatenate([np.zeros(len(scanned.code), np.int8), native])[order]
         origin = np.concatenate([scanned.origin, origin])[order]
     keep = timely(

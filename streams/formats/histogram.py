@@ -24,6 +24,9 @@ from streams.formats.record import Record
 QUANTILES = (("_p50", 0.50), ("_p95", 0.95), ("_p99", 0.99))
 MOST_BUCKETS = 32  # series of an exponential histogram's buckets
 SCALES = range(-11, 22)  # what the data model calls reasonable; beyond, a bound is no number
+FINEST = SCALES[-1]  # its fractions of a power of two are products of one of HIGH and one of LOW
+HIGH = [2.0 ** (i / 2**10) for i in range(2**10)]
+LOW = [2.0 ** (i / 2**FINEST) for i in range(2**11)]
 
 
 class Buckets(NamedTuple):
@@ -110,14 +113,12 @@ def _laid_out(
     scale: int, zeros: float, threshold: float, positive: Side, negative: Side
 ) -> Buckets:
     # The upper bound of a negative bucket is the one that is nearer to zero
-    counted = [(-_bound(scale, i), count) for i, count in zip(*negative, strict=True)]
-    counted += [(_bound(scale, i + 1), count) for i, count in zip(*positive, strict=True)]
+    counted = [(-edge(scale, i), count) for i, count in zip(*negative, strict=True)]
+    counted += [(edge(scale, i + 1), count) for i, count in zip(*positive, strict=True)]
     counted += [
-        (-_bound(scale, i + 1), 0.0) for i, after in pairwise(negative.numbers) if after > i + 1
+        (-edge(scale, i + 1), 0.0) for i, after in pairwise(negative.numbers) if after > i + 1
     ]
-    counted += [
-        (_bound(scale, i), 0.0) for before, i in pairwise(positive.numbers) if i > before + 1
-    ]
+    counted += [(edge(scale, i), 0.0) for before, i in pairwise(positive.numbers) if i > before + 1]
     merged: dict[float, float] = {}
     for bound, count in [*counted, (threshold, zeros), (math.inf, 0.0)]:
         merged[bound] = merged.get(bound, 0.0) + count
@@ -125,9 +126,16 @@ def _laid_out(
     return Buckets(ordered, [merged[bound] for bound in ordered])
 
 
-def _bound(scale: int, index: int) -> float:
+def edge(scale: int, index: int) -> float:
+    """2**(index * 2**-scale), by tables and products that compiled code has the same bits of.
+
+    >>> edge(0, 3), edge(-2, 1), edge(1, 3) == 2**1.5
+    (8.0, 16.0, True)
+    """
+    power, part = divmod(index << max(-scale, 0), 1 << max(scale, 0))
+    part <<= FINEST - max(scale, 0)
     try:
-        return float(2.0 ** math.ldexp(index, -scale))
+        return math.ldexp(HIGH[part >> 11] * LOW[part & 2047], power)
     except OverflowError:
         return math.inf
 
@@ -201,12 +209,13 @@ def note_quantiles(
 
 def _since(record: Record, code: int, told: Told) -> Buckets | None:
     """What a cumulative histogram observed since it last spoke, None when that is not known."""
-    known, (bounds, counts) = record.reading.series.buckets, told.fine
-    now = {bound: count for bound, count in zip(bounds, counts, strict=True) if count}
-    before = known.get(code)
-    if code >= 0:
-        known[code] = now
-    if before is None or told.reset or not before.keys() <= now.keys():
+    if code < 0:
         return None
-    grown = [count - before.get(bound, 0.0) for bound, count in zip(bounds, counts, strict=True)]
+    known, (bounds, counts) = record.reading.series.buckets, told.fine
+    now = {upper for upper, count in zip(bounds, counts, strict=True) if count}
+    before = known.get(code)
+    known.put(code, bounds, counts)
+    if before is None or told.reset or not before.keys() <= now:
+        return None
+    grown = [count - before.get(upper, 0.0) for upper, count in zip(bounds, counts, strict=True)]
     return Buckets(bounds, grown) if min(grown, default=0) >= 0 else None

@@ -9,7 +9,6 @@ the rules of a metric.
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
@@ -17,7 +16,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 
 from streams.formats.columns import Batch, Parsed, Reading, Rows
 from streams.formats.limits import Refused
-from streams.formats.line_scan import put
+from streams.formats.line_scan import FoundLines, put
 from streams.formats.otlp import TIMES, Walk, texts_of
 from streams.formats.otlp_line_scan import KnownLogRecords
 from streams.formats.otlp_scan import known_points
@@ -29,6 +28,7 @@ NAME = 1  # of a metric; a log record has its time there
 RESOURCES, SCOPES, INNER = 1, 2, 2  # the fields on the way to a metric or a log record
 MORE = 0x80  # of a varint's byte
 NS = 1_000_000  # in a ms
+NO_LINES = FoundLines([], [], [], [], [], [])
 
 
 def parse(batch: Batch, reading: Reading) -> Parsed:
@@ -36,18 +36,24 @@ def parse(batch: Batch, reading: Reading) -> Parsed:
     limits, rows, space = reading.limits, Rows(), ("otlp", batch.service)
     plain = [raw if len(raw) <= limits.record_bytes else b"" for raw in batch.values]
     known = known_points(reading.series, batch.service)
-    scanned, read = known.read(plain, limits.elements)
+    passage = known.through(plain, limits.elements, reading.series)
     logs = reading.series.known(("otlp lines", batch.service), KnownLogRecords)
-    rest = [b"" if met else raw for raw, met in zip(plain, read.tolist(), strict=True)]
-    lines, held = logs.read(rest, limits)
-    for index in np.flatnonzero(~(read | held)).tolist():
+    lines, held = NO_LINES, None
+    for index in passage.stops():
+        if held is None:  # log records, or metrics that are not plain: only now it costs a look
+            lines, held = logs.read([b""] * index + plain[index:], limits)
+            passage.passes(held)
+            if held[index]:
+                continue
         start, first = len(rows.code), len(rows.line_origin)
         Record(index, batch, reading, rows, space).read(batch.values[index], _request)
         at = [given // NS for given in rows.at[start:]]
-        known.learn(plain[index], rows.code[start:], at, rows.value[start:])
+        known.learn(plain[index], at, rows, start)
         logs.learn(plain[index], limits, rows, first)
+    if passage.exemplars:
+        rows.skips["exemplar"] += passage.exemplars
     put(rows, lines)
-    return finished(rows, batch, reading, TIMES, scanned)
+    return finished(rows, batch, reading, TIMES, passage.found())
 
 
 def _request(record: Record, raw: bytes) -> None:

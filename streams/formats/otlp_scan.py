@@ -3,16 +3,19 @@
 
 Most of a request repeats what the one before said: of a series only time and value are new.
 What names a series (a resource, a scope, a metric's head, a point's attributes) is looked up
-as bytes in a tree, part by part, and at its leaf is the series' number.
+as bytes in a tree, part by part, and at its leaf is the series' number, or where the numbers
+of a histogram's series stand (streams/formats/otlp_histogram_scan.py).
 
 Only the plain case is read here: every field known, in the order in which encoders write
 them, every series met before. Anything else leaves the whole record to the format's own
-reader, and what that finds is learned, if both agree on every time and value.
+reader, and what that finds is learned, if both agree on every time and value. A histogram's
+quantiles are of what it counted since it last spoke, so records are read in their order, and
+we wait at one that is not plain until it has been read.
 
 Source: OpenTelemetry protocol 1.x; Protocol Buffers, "Encoding".
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Sized
 from functools import cache
 from typing import Any
 
@@ -20,74 +23,200 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.scorer.jit import compiled, inlined, kept
-from streams.formats.columns import ELEMENT, Scanned
+from streams.formats.columns import ELEMENT, Rows, Scanned
 from streams.formats.epoch import LATEST
+from streams.formats.histogram import QUANTILES
+from streams.formats.histogram_scan import (
+    CROWDED,
+    EXEMPLARS,
+    FULL,
+    TOP,
+    Memory,
+    Out,
+    put,
+    scratch,
+    taken_back,
+)
+from streams.formats.otlp_histogram_scan import (
+    EXPONENTIAL,
+    FIRST,
+    HISTOGRAM,
+    SUMMARY,
+    classic_point,
+    exponential_point,
+    summary_point,
+)
+from streams.formats.otlp_point_scan import exemplar
 from streams.formats.protobuf_scan import ASCII, SMALLEST, inside
 from streams.formats.series import SeriesIndex
+from streams.formats.spoken import Spoken
 from streams.formats.tree import ARENA, NODES, NONE, ROOT, SOURCES, Tree, child, whole
 
-PARTS = 5  # of a sample at most: resource, scope, metric, that it only grows, attributes
-GAUGE, SUM = 5, 7  # fields of a metric
-CUMULATIVE = 2
+PARTS = 6  # of a point at most: resource, scope, metric, that it only grows, bounds, attributes
+BOUND = 8  # bytes that name a bucket of an exponential histogram
+ROWS = 1 << 22  # numbers of histograms' series that are known at most; then all are forgotten
+GAUGE, SUM = 5 << 3 | 2, 7 << 3 | 2  # a metric's data
+DELTA, CUMULATIVE = 1, 2
+UNREAD, READ, PASSED = 0, 1, 2  # of a message: passed when it is somebody else's to read
+ANY = 1 << 60  # points of a message
 
 
 class KnownPoints:
-    """The tree of what names series in export requests."""
+    """The tree of what names series in export requests; `spoken` are their histograms."""
 
-    def __init__(self) -> None:
+    def __init__(self, spoken: Spoken) -> None:
+        self.spoken = spoken
         self.clear()
 
     def clear(self) -> None:
         """Forget all: numbers of series that were learned are void."""
         self._tree = Tree()
+        self._rows = np.empty(1 << 12, np.int64)
+        self._taken = np.zeros(1, np.int64)
 
-    def read(self, messages: Sequence[bytes], most: int) -> tuple[Scanned, npt.NDArray[np.bool_]]:
-        """Samples of the messages all of whose series are known, and which those are.
+    def through(self, messages: Sequence[bytes], most: int, series: Sized) -> "Passage":
+        """A passage through messages, in none of which more than `most` points are read."""
+        return Passage(self, messages, most, series)
 
-        A message with over `most` samples is not read.
-        """
-        found, read = self._scanned(messages, most, learn=False)
-        return found._replace(code=self._tree.nodes[found.code, 4]), read
-
-    def learn(
-        self, message: bytes, code: Sequence[int], at: Sequence[Any], value: Sequence[float]
-    ) -> None:
-        """Remember the series that were found in a message, if it is plain and we agree."""
-        parts = PARTS * len(code)
-        if not 0 < parts < NODES or len(message) > ARENA:
-            return
-        self._tree.room(parts, len(message))
-        found, _ = self._scanned([message], len(code), learn=True)
-        agreed = (
-            len(found.code) == len(code) > 0
-            and found.at.tolist() == list(at)
-            and found.value.tobytes() == np.array(value, np.float64).tobytes()
-        )
-        if agreed:
-            self._tree.nodes[found.code, 4] = code
-
-    def _scanned(
-        self, messages: Sequence[bytes], most: int, *, learn: bool
-    ) -> tuple[Scanned, npt.NDArray[np.bool_]]:
-        """Samples with their nodes in the place of their series, and which messages were read."""
-        size = np.fromiter(map(len, messages), np.int64, len(messages))
-        end = np.cumsum(size)
-        data = np.frombuffer(b"".join(messages), np.uint8)
-        room = len(data) // SMALLEST + 1
-        node, at, origin = (np.empty(room, np.int64) for _ in range(3))
-        value = np.empty(room)
-        read = np.zeros(len(messages), np.bool_)
-        tree = self._tree
-        n = _kernel()(
-            data, end - size, end, learn, most, ELEMENT, tree.slots, tree.nodes, tree.arena,
-            tree.used, node, at, value, value.view(np.int64), origin, read,
+    def memory(self, series: int) -> Memory:
+        """What compiled code reads and changes, with room for how `series` speak."""
+        tree, spoken = self._tree, self.spoken
+        spoken.room(series, 0)
+        return Memory(
+            tree.slots, tree.nodes, tree.arena, tree.used, self._rows, self._taken,
+            spoken.entries, spoken.pairs, spoken.used,
         )  # fmt: skip
-        return Scanned(node[:n], at[:n], value[:n], origin[:n]), read
+
+    def learn(self, message: bytes, at: Sequence[int], rows: Rows, start: int) -> None:
+        """Remember what was noted in `rows`, from `start` on, of a message if it is plain.
+
+        `at` are the times of these rows, epoch ms.
+        """
+        theirs = np.array(rows.origin[start:], np.int64) // ELEMENT - 1
+        samples, points = len(theirs), len(np.unique(theirs))
+        if not samples or not self._room(points, samples, len(message)):
+            return
+        ours = Passage(self, [message], ANY, ())
+        if ours.learned(samples + FIRST):
+            self._agreed(ours.found(), theirs, np.array(at, np.int64), rows, start)
+
+    def _room(self, points: int, samples: int, size: int) -> bool:
+        """Room for what a message may name; False: it is too large for that."""
+        parts, size = PARTS * points + samples, size + BOUND * samples
+        more = FIRST * points + samples
+        if parts >= NODES or size > ARENA or more > ROWS:
+            return False
+        if self._taken[0] + more > ROWS or not self._tree.room(parts, size):
+            self.clear()
+            self._tree.room(parts, size)
+        while self._taken[0] + more > len(self._rows):
+            self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
+        return True
+
+    def _agreed(
+        self, ours: Scanned, theirs: npt.NDArray[np.int64], at: npt.NDArray[np.int64], rows: Rows,
+        start: int,
+    ) -> None:  # fmt: skip
+        """Write down the series' numbers where they will be found, if both say the same.
+
+        Of quantiles we only see where they would stand, behind a histogram's other samples.
+        """
+        element = ours.origin // ELEMENT - 1
+        size = max(int(element[-1]), int(theirs[-1])) + 1
+        mine, its = np.bincount(element, minlength=size), np.bincount(theirs, minlength=size)
+        more = its - mine
+        if not np.isin(more, (0, len(QUANTILES))).all():
+            return
+        rank = np.arange(len(theirs)) - np.repeat(np.cumsum(its) - its, its)
+        shared = rank < mine[theirs]
+        code = np.array(rows.code[start:], np.int64)
+        value = np.array(rows.value[start:], np.float64)
+        added = np.zeros(len(theirs), np.bool_)
+        added[[row - start for row in rows.increments if row >= start]] = True
+        same = (
+            np.array_equal(at[shared], ours.at)
+            and np.array_equal(value[shared].view(np.int64), ours.value.view(np.int64))
+            and ours.added is not None
+            and np.array_equal(added[shared], ours.added)
+        )
+        if not same:
+            return
+        place = np.empty(len(theirs), np.int64)
+        place[shared] = ours.code
+        last = np.cumsum(mine)[theirs[~shared]] - 1  # the count, behind which quantiles stand
+        place[~shared] = ours.code[last] - 1 - (rank - mine[theirs])[~shared]
+        row = place < 0
+        self._rows[~place[row]] = code[row]
+        self._tree.nodes[place[~row], 4] = code[~row]
+
+
+class Passage:
+    """On the way through a batch of messages, in their order."""
+
+    def __init__(
+        self, known: KnownPoints, messages: Sequence[bytes], most: int, series: Sized
+    ) -> None:
+        self._known, self._most, self._series = known, most, series
+        size = np.fromiter(map(len, messages), np.int64, len(messages))
+        self._end = np.cumsum(size)
+        self._begin = self._end - size
+        self._data = np.frombuffer(b"".join(messages), np.uint8)
+        self._scratch = scratch(int(size.max(initial=0)))
+        self._fate = np.zeros(len(messages), np.int8)
+        self._place = self._count = 0
+        self._out = _out(len(self._data) // SMALLEST + FIRST + 1)
+
+    @property
+    def exemplars(self) -> int:
+        """How many exemplars were left out."""
+        return int(self._scratch.marks[EXEMPLARS])
+
+    def stops(self) -> Iterator[int]:
+        """The messages that are not plain, each to be read before the next one is asked for."""
+        while self._on(learn=False):
+            yield self._place
+            self._place += 1
+
+    def passes(self, others: npt.NDArray[np.bool_]) -> None:
+        """Leave out messages that somebody else has read."""
+        self._fate[others] = PASSED
+
+    def learned(self, samples: int) -> bool:
+        """Whether the only message is plain, its series learned; it has `samples` at most."""
+        self._out = _out(samples)
+        return not self._on(learn=True, once=True)
+
+    def found(self) -> Scanned:
+        """The samples so far; of a message that was learned, with places instead of numbers."""
+        out, n = self._out, self._count
+        return Scanned(out.code[:n], out.at[:n], out.value[:n], out.origin[:n], out.added[:n])
+
+    def _on(self, *, learn: bool, once: bool = False) -> bool:
+        """Whether there is a message that is not plain, before which it stopped."""
+        while True:
+            memory = self._known.memory(len(self._series))
+            self._place, self._count, why = _kernel()(
+                self._data, self._begin, self._end, self._fate, self._place, self._count, learn,
+                self._most, ELEMENT, memory, self._out, self._scratch,
+            )  # fmt: skip
+            if why == FULL and not once:
+                larger = _out(2 * len(self._out.code))
+                for column, old in zip(larger, self._out, strict=True):
+                    column[: self._count] = old[: self._count]
+                self._out = larger
+            elif why != CROWDED or not self._known.spoken.enlarge():
+                return bool(self._place < len(self._fate))
+
+
+def _out(samples: int) -> Out:
+    code, at, origin = (np.empty(samples, np.int64) for _ in range(3))
+    value = np.empty(samples)
+    return Out(code, at, value, value.view(np.int64), origin, np.empty(samples, np.bool_))
 
 
 def known_points(series: SeriesIndex, service: str) -> KnownPoints:
     """What is known of export requests, of topics with the same service of their own."""
-    return series.known(("otlp points", service), KnownPoints)
+    return series.known(("otlp points", service), lambda: KnownPoints(series.buckets))
 
 
 @cache
@@ -96,64 +225,66 @@ def _kernel() -> Any:
     sources = SOURCES
 
     def scan(
-        data: Any, begin: Any, end: Any, learn: Any, most: Any, element: Any, slots: Any,
-        nodes: Any, arena: Any, used: Any, node: Any, at: Any, value: Any, bits: Any, origin: Any,
-        read: Any,
+        data: Any, begin: Any, end: Any, fate: Any, place: Any, count: Any, learn: Any, most: Any,
+        element: Any, memory: Any, out: Any, scratch: Any,
     ) -> Any:  # fmt: skip
         # Its sources are named so that they are in the key of the cache: see tree.py
-        count = np.int64(sources * 0)
-        for i in range(begin.size):
-            before = count
-            count = _export(
-                data, begin[i], end[i], learn, slots, nodes, arena, used, count, node, at, value,
-                bits,
-            )  # fmt: skip
-            read[i] = before < count <= before + most
-            if read[i]:
-                for k in range(before, count):
-                    origin[k] = i + element * (k - before + 1)
-            else:
-                count = before
-        return count
+        place += np.int64(sources * 0)
+        while place < begin.size:
+            if fate[place] == UNREAD:
+                before, exemplars = count, scratch.marks[EXEMPLARS]
+                scratch.marks[TOP] = 0
+                count, points = _export(
+                    data, begin[place], end[place], learn, most, place, element, memory, out,
+                    count, scratch,
+                )  # fmt: skip
+                if count <= before or points > most:
+                    taken_back(memory, scratch)
+                    scratch.marks[EXEMPLARS] = exemplars
+                    return place, before, count
+                fate[place] = READ
+            place += 1
+        return place, count, np.int64(0)
 
     return kept(scan)
 
 
 @compiled
 def _export(
-    data: Any, start: Any, end: Any, learn: Any, slots: Any, nodes: Any, arena: Any, used: Any,
-    count: Any, node: Any, at: Any, value: Any, bits: Any,
+    data: Any, start: Any, end: Any, learn: Any, most: Any, record: Any, element: Any, memory: Any,
+    out: Any, count: Any, scratch: Any,
 ) -> Any:  # fmt: skip
-    """An ExportMetricsServiceRequest of gauges and cumulative sums; or NONE."""
-    place = start
+    """An ExportMetricsServiceRequest: samples then, or NONE, or FULL; and its points."""
+    slots, nodes, arena, used = memory.slots, memory.nodes, memory.arena, memory.used
+    place, points = start, np.int64(0)
     while place < end:
         first, last = inside(data, place, end, 1)
         if first < 0:
-            return NONE
+            return NONE, points
         place = last
         mine, inner = head(data, first, last, ROOT, learn, slots, nodes, arena, used)
         while mine >= 0 and inner < last and data[inner] == 0x12:  # noqa: PLR2004 - scope metrics
             a, b = inside(data, inner, last, 2)
             if a < 0:
-                return NONE
+                return NONE, points
             inner = b
             scope, metric = head(data, a, b, mine, learn, slots, nodes, arena, used)
             while scope >= 0 and metric < b and data[metric] == 0x12:  # noqa: PLR2004 - metrics
                 c, d = inside(data, metric, b, 2)
                 if c < 0:
-                    return NONE
+                    return NONE, points
                 metric = d
-                count = _metric(
-                    data, c, d, scope, learn, slots, nodes, arena, used, count, node, at,
-                    value, bits,
+                count, points = _metric(
+                    data, c, d, scope, learn, most, record, element, memory, out, count, points,
+                    scratch,
                 )  # fmt: skip
                 if count < 0:
-                    return NONE
+                    return count, points
             if scope < 0 or not url(data, metric, b):
-                return NONE
+                return NONE, points
         if mine < 0 or not url(data, inner, last):
-            return NONE
-    return count
+            return NONE, points
+    return count, points
 
 
 @compiled
@@ -187,61 +318,84 @@ def url(data: Any, start: Any, end: Any) -> Any:
 
 @compiled
 def _metric(
-    data: Any, start: Any, end: Any, parent: Any, learn: Any, slots: Any, nodes: Any, arena: Any,
-    used: Any, count: Any, node: Any, at: Any, value: Any, bits: Any,
+    data: Any, start: Any, end: Any, parent: Any, learn: Any, most: Any, record: Any, element: Any,
+    memory: Any, out: Any, count: Any, points: Any, scratch: Any,
 ) -> Any:  # fmt: skip
-    """A metric: name, description and unit, then its data; or NONE."""
+    """A metric: name, description and unit, then its data; samples then, and points."""
     place = start
     while place < end and data[place] in (0x0A, 0x12, 0x1A):
         a, b = inside(data, place, end, data[place] >> 3)
         if a < 0:
-            return NONE
+            return NONE, points
         place = b
-    if place >= end or data[place] not in (GAUGE << 3 | 2, SUM << 3 | 2):
-        return NONE
-    a, b = inside(data, place, end, data[place] >> 3)
+    if place >= end or data[place] not in (GAUGE, SUM, HISTOGRAM, EXPONENTIAL, SUMMARY):
+        return NONE, points
+    kind = data[place]
+    a, b = inside(data, place, end, kind >> 3)
     if a < 0 or b != end:
-        return NONE
-    points = a  # behind a sum's points stand what kind of sum it is, which names the series too
-    while points < b and data[points] == 0x0A:  # noqa: PLR2004 - data points
-        c, d = inside(data, points, b, 1)
+        return NONE, points
+    behind = a  # the points stand what kind of sum it is, which names the series too
+    while behind < b and data[behind] == 0x0A:  # noqa: PLR2004 - data points
+        c, d = inside(data, behind, b, 1)
         if c < 0:
-            return NONE
-        points = d
-    monotonic = np.int64(0)
-    if data[place] == (SUM << 3 | 2):
-        if b - points < 2 or data[points] != 0x10 or data[points + 1] != CUMULATIVE:  # noqa: PLR2004
-            return NONE
-        points += 2
-        if b - points == 2 and data[points] == 0x18 and data[points + 1] == 1:  # noqa: PLR2004
-            monotonic = np.int64(1)
-            points += 2
-    if points != b:
-        return NONE
-    # The head's last byte but one is the data's tag, so that gauge and sum are told apart
+            return NONE, points
+        behind = d
+    monotonic, delta = False, False
+    if kind in (SUM, HISTOGRAM, EXPONENTIAL):
+        if b - behind < 2 or data[behind] != 0x10 or data[behind + 1] not in (DELTA, CUMULATIVE):  # noqa: PLR2004
+            return NONE, points
+        delta = data[behind + 1] == DELTA
+        behind += 2
+        if kind == SUM and b - behind == 2 and data[behind] == 0x18 and data[behind + 1] == 1:  # noqa: PLR2004
+            monotonic = True
+            behind += 2
+    if behind != b:
+        return NONE, points
+    # The head's last byte is the data's tag, so that the kinds are told apart
+    slots, nodes, arena, used = memory.slots, memory.nodes, memory.arena, memory.used
     own = child(data, start, place + 1, parent, learn, slots, nodes, arena, used)
     if own >= 0 and monotonic:
         own = child(data, b - 2, b, own, learn, slots, nodes, arena, used)
     if own < 0:
-        return NONE
+        return NONE, points
     place = a
     while place < b and data[place] == 0x0A:  # noqa: PLR2004 - data points
         c, d = inside(data, place, b, 1)
         place = d
-        if count >= node.size:
-            return NONE
-        leaf = _point(data, c, d, own, learn, slots, nodes, arena, used, count, at, value, bits)
-        if leaf < 0 or not (learn or nodes[leaf, 4] >= 0):
-            return NONE
-        node[count] = leaf
-        count += 1
-    return count if place > a else NONE
+        points += 1
+        stamp = record + element * points
+        if kind == HISTOGRAM:
+            count = classic_point(
+                data, c, d, own, learn, delta, most, stamp, out, count, memory, scratch
+            )  # fmt: skip
+        elif kind == EXPONENTIAL:
+            count = exponential_point(
+                data, c, d, own, learn, delta, most, stamp, out, count, memory, scratch
+            )  # fmt: skip
+        elif kind == SUMMARY:
+            count = summary_point(
+                data, c, d, own, learn, most, stamp, out, count, memory, scratch
+            )  # fmt: skip
+        elif count >= out.code.size:
+            count = FULL
+        else:
+            leaf = _point(
+                data, c, d, own, learn, slots, nodes, arena, used, count, out.at, out.value,
+                out.bits, scratch.marks,
+            )  # fmt: skip
+            if leaf < 0 or not (learn or nodes[leaf, 4] >= 0):
+                return NONE, points
+            code = leaf if learn else nodes[leaf, 4]
+            count = put(out, count, code, out.at[count], out.value[count], stamp, delta)
+        if count < 0:
+            return count, points
+    return (count if place > a else NONE), points
 
 
 @inlined
 def _point(
     data: Any, start: Any, end: Any, parent: Any, learn: Any, slots: Any, nodes: Any, arena: Any,
-    used: Any, count: Any, at: Any, value: Any, bits: Any,
+    used: Any, count: Any, at: Any, value: Any, bits: Any, marks: Any,
 ) -> Any:  # fmt: skip
     """A number's node, its time and value noted: start, time, double or integer, attributes."""
     place = start
@@ -251,13 +405,21 @@ def _point(
         return NONE
     moment = whole(data, place + 1) // 1_000_000
     place += 9
-    if data[place] == 0x21:  # noqa: PLR2004 - a double
+    double = data[place] == 0x21  # noqa: PLR2004 - a double
+    if double:
         bits[count] = whole(data, place + 1)
-    elif data[place] == 0x31:  # noqa: PLR2004 - an integer
+        place += 9
+    while place < end and data[place] == 0x2A:  # noqa: PLR2004 - exemplars
+        a, b = inside(data, place, end, 5)
+        if a < 0 or not exemplar(data, a, b):
+            return NONE
+        marks[EXEMPLARS] += 1
+        place = b
+    if not double:
+        if end - place < 9 or data[place] != 0x31:  # noqa: PLR2004 - an integer
+            return NONE
         value[count] = np.float64(whole(data, place + 1))
-    else:
-        return NONE
-    place += 9
+        place += 9
     if not 0 < moment <= LATEST:
         return NONE
     at[count] = moment

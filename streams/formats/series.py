@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from schemas.frames import canonical
 from streams.formats.limits import MIB, Limits, Refused, quoted
+from streams.formats.spoken import Spoken
 from streams.formats.totals import Totals
 
 INVALID = re.compile(r"[^a-zA-Z0-9_.:]")  # what a frame's label notation cannot carry
@@ -154,7 +155,7 @@ class SeriesIndex:
         self.names: list[str] = []
         self.services: list[str] = []
         self.totals = Totals()
-        self.buckets: dict[int, dict[float, float]] = {}  # histograms as they last spoke
+        self.buckets = Spoken()
         self._by_name: dict[str, int] = {}
         self._named_bytes = self._keyed_bytes = 0  # of names; of what formats look up
         self._service_codes: dict[str, int] = {}

@@ -6,18 +6,23 @@ reset, as they take a producer's restart; what an aborted transaction had added 
 again, because its records come once more.
 """
 
-import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from agents.scorer.jit import kept
 
 
 class Totals:
     """Totals by series number."""
 
     def __init__(self) -> None:
-        self._of: dict[int, float] = {}
-        self._before: dict[int, float] = {}  # of what the open transaction has changed
+        self._of = np.zeros(1 << 10)
+        self._changed = np.zeros(1 << 10, np.bool_)  # by the open transaction
+        self._which = np.empty(1 << 10, np.int64)  # is changed, and what its total was before
+        self._before = np.empty(1 << 10)
+        self._changes = 0
 
     def grown(
         self, code: npt.NDArray[np.int64], value: npt.NDArray[np.float64]
@@ -27,28 +32,52 @@ class Totals:
         >>> Totals().grown(np.array([3, 5, 3]), np.array([1.0, 10.0, 2.0])).tolist()
         [1.0, 10.0, 3.0]
         """
-        totals, before = self._of, self._before
-        result = []
-        for series, added in zip(code.tolist(), value.tolist(), strict=True):
-            known = totals.get(series, 0.0)
-            before.setdefault(series, known)
-            total = known + added
-            if math.isinf(total):  # beyond what a float holds: it starts anew, like any counter
-                total = added
-            totals[series] = total
-            result.append(total)
-        return np.array(result, np.float64)
+        while len(code) and int(code.max()) >= len(self._of):
+            self._of, self._changed, self._which, self._before = (
+                np.concatenate([column, np.zeros_like(column)])
+                for column in (self._of, self._changed, self._which, self._before)
+            )
+        result = np.empty(len(code))
+        self._changes = _added(
+            code, value, self._of, self._changed, self._which, self._before, self._changes, result
+        )
+        return result
 
     def ended(self, *, committed: bool) -> None:
         """Note that a transaction ended; an aborted one takes its increments along."""
+        which = self._which[: self._changes]
         if not committed:
-            self._of |= self._before
-        self._before.clear()
+            self._of[which] = self._before[: self._changes]
+        self._changed[which] = False
+        self._changes = 0
 
     def renumbered(self, kept: list[int]) -> None:
         """Follow series that got new numbers: `kept[new]` is the old one.
 
         To be called between transactions only: there is no way back.
         """
-        self._of = {new: self._of[old] for new, old in enumerate(kept) if old in self._of}
-        self._before.clear()
+        self.ended(committed=True)
+        old = np.array(kept, np.int64)
+        new = np.flatnonzero(old < len(self._of))  # the others were never added to
+        total = np.zeros_like(self._of)  # large enough, for a number only ever becomes smaller
+        total[new] = self._of[old[new]]
+        self._of = total
+
+
+@kept
+def _added(
+    code: Any, value: Any, of: Any, changed: Any, which: Any, before: Any, changes: Any, result: Any
+) -> Any:
+    """Add each row's value to its series' total; how many series have changed."""
+    for i in range(code.size):
+        series = code[i]
+        if not changed[series]:
+            changed[series] = True
+            which[changes], before[changes] = series, of[series]
+            changes += 1
+        total = of[series] + value[i]
+        if np.isinf(total):  # beyond what a float holds: it starts anew, like any counter
+            total = value[i]
+        of[series] = total
+        result[i] = total
+    return changes

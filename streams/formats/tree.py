@@ -18,7 +18,7 @@ ROOT, NONE = np.int64(0), np.int64(-1)
 # Numba keys a cached kernel by its own file alone. One that calls what is in another file of
 # this folder, or has constants of it, closes over this.
 HERE = Path(__file__).parent
-CONSTANTS = {"epoch.py", "severity.py", "otlp.py"}
+CONSTANTS = {"epoch.py", "severity.py", "otlp.py", "histogram.py", "spoken.py"}
 SOURCES = zlib.crc32(
     b"".join(
         source

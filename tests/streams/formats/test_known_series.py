@@ -88,7 +88,7 @@ def known(using: Reading, name: str, raw: bytes) -> bool:
     """Whether a message is read without its format's own reader."""
     found = learned(using, name)
     if isinstance(found, KnownPoints):
-        return bool(found.read([raw], 50_000)[1][0])
+        return not list(found.through([raw], 50_000, using.series).stops())
     return not found.read([bytes(snappy.decompress_raw(raw))], 50_000)[1]
 
 
@@ -191,10 +191,10 @@ def test_what_is_learned_of_a_message_is_as_large_as_its_series(name: str) -> No
     found = learned(using, name)
     before = len(found._tree.nodes)
     message = {"remote-write-2": b"\x22\x00" + b"".join(b"\x22\x04%04d" % n for n in range(9999))}
+    rows = Rows(code=[0], at=[NOW], value=[1.0], origin=[1 << 40])
     if isinstance(found, KnownPoints):
-        found.learn(b"\x0a\x00" * 2**20, [0], [NOW], [1.0])
+        found.learn(b"\x0a\x00" * 2**20, [NOW], rows, 0)
     else:
-        rows = Rows(code=[0], at=[NOW], value=[1.0], origin=[1 << 40])
         found.learn(Left(message.get(name, b"\x0a\x00" * 2**20), None), rows, 0)
     assert len(found._tree.nodes) == before
     assert known(using, name, MAKERS[name](NOW + 1, 1, 2, 3))
@@ -345,6 +345,7 @@ def test_a_series_that_is_refused_is_not_learned_with_the_others() -> None:
         for _ in range(3):
             same(parsed(name, raw, using=using), using, parsed(name, raw, using=cold), cold)
         found = learned(using, name)
+        assert isinstance(found, KnownSeries)
         scanned, left = found.read([bytes(snappy.decompress_raw(raw))], 50_000)
         assert scanned.value.tolist() == [0, 2]
         assert list(left) == [0]
