@@ -62,6 +62,7 @@ class Payload(NamedTuple):
     ways: int  # every so many records come from the same producer
     lines: bool = False  # log lines, not samples
     service: str = ""  # of records that name none
+    samples: int = 0  # that come of all elements; 0: one of each
 
     @property
     def bytes(self) -> int:
@@ -273,7 +274,7 @@ def _metrics_template(number: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[n
     request = ExportMetricsServiceRequest()
     part, first = divmod(number, SERVICES // 5)
     for service in range(5 * first, 5 * first + 5):
-        scoped = _resource(request.resource_metrics.add(), service).scope_metrics.add()
+        scoped = resource(request.resource_metrics.add(), service).scope_metrics.add()
         scoped.scope.name = "io.opentelemetry.http"
         for metric in range(4):
             found = scoped.metrics.add(
@@ -288,7 +289,7 @@ def _metrics_template(number: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[n
                     start_time_unix_nano=1_767_323_000_000_000_000,
                     time_unix_nano=MARK_NS,
                     as_double=0.0,
-                    attributes=_pairs(
+                    attributes=pairs(
                         {
                             "http.request.method": "GET",
                             "http.route": f"/api/v1/resource/{one:04d}",
@@ -301,10 +302,11 @@ def _metrics_template(number: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[n
     return np.frombuffer(raw, np.uint8).copy(), _places(raw, MARK_NS.to_bytes(8, "little"), REQUEST)
 
 
-def _resource(holder: Any, service: int) -> Any:
+def resource(holder: Any, service: int) -> Any:
+    """What holds a service's metrics or logs, its resource filled in."""
     name = f"service-{service:03d}"
     holder.resource.attributes.extend(
-        _pairs(
+        pairs(
             {
                 "service.name": name, "service.namespace": "shop", "service.version": "4.17.2",
                 "deployment.environment.name": "production", "k8s.pod.name": f"{name}-6d5f7c9b8-x2x4z",
@@ -317,14 +319,16 @@ def _resource(holder: Any, service: int) -> Any:
     return holder
 
 
-def _pairs(texts: dict[str, str], numbers: dict[str, int]) -> list[KeyValue]:
+def pairs(texts: dict[str, str], numbers: dict[str, int]) -> list[KeyValue]:
+    """Attributes."""
     return [
         *(KeyValue(key=key, value=AnyValue(string_value=value)) for key, value in texts.items()),
         *(KeyValue(key=key, value=AnyValue(int_value=value)) for key, value in numbers.items()),
     ]
 
 
-def _attributes(given: Any) -> list[tuple[str, Any]]:
+def attributes(given: Any) -> list[tuple[str, Any]]:
+    """Attributes as Python objects."""
     return [(pair.key, getattr(pair.value, pair.value.WhichOneof("value"))) for pair in given]
 
 
@@ -332,12 +336,12 @@ def _metrics_read(raw: bytes) -> Any:
     labels, at, value = [], [], []
     metric: Any
     for resource in ExportMetricsServiceRequest.FromString(raw).resource_metrics:
-        shared = _attributes(resource.resource.attributes)
+        shared = attributes(resource.resource.attributes)
         for scoped in resource.scope_metrics:
             for metric in scoped.metrics:
                 name = metric.name
                 for point in getattr(metric, metric.WhichOneof("data")).data_points:
-                    labels.append((shared, name, _attributes(point.attributes)))
+                    labels.append((shared, name, attributes(point.attributes)))
                     at.append(point.time_unix_nano)
                     value.append(getattr(point, point.WhichOneof("value")))
     return labels, at, value
@@ -350,7 +354,7 @@ def otlp_logs(lines: int, start_ms: int) -> Payload:
     while rest.left:
         request = ExportLogsServiceRequest()
         scopes = [
-            _resource(request.resource_logs.add(), (len(records) * 5 + k) % SERVICES)
+            resource(request.resource_logs.add(), (len(records) * 5 + k) % SERVICES)
             for k in range(5)
         ]
         for n in range(REQUEST):
@@ -364,7 +368,7 @@ def otlp_logs(lines: int, start_ms: int) -> Payload:
                 severity_text=level.upper(),
                 severity_number=9,
                 body=AnyValue(string_value=text),
-                attributes=_pairs({"log.file.name": "app.log", "thread.name": f"exec-{n % 8}"}, {}),
+                attributes=pairs({"log.file.name": "app.log", "thread.name": f"exec-{n % 8}"}, {}),
             )
         records.append(request.SerializeToString())
     return Payload(
@@ -377,10 +381,10 @@ def otlp_logs(lines: int, start_ms: int) -> Payload:
 def _logs_read(raw: bytes) -> Any:
     result = []
     for resource in ExportLogsServiceRequest.FromString(raw).resource_logs:
-        shared = _attributes(resource.resource.attributes)
+        shared = attributes(resource.resource.attributes)
         for scoped in resource.scope_logs:
             for record in scoped.log_records:
-                own = _attributes(record.attributes)
+                own = attributes(record.attributes)
                 said = record.body.string_value
                 result.append((shared, own, record.time_unix_nano, record.severity_text, said))
     return result

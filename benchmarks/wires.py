@@ -24,6 +24,7 @@ from typing import Any
 import orjson
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
+from benchmarks.histogram_payloads import HISTOGRAMS
 from benchmarks.load import producer, send
 from benchmarks.payloads import PAYLOADS, QUIET_MS, SERVICES, STEP_MS, Payload
 from benchmarks.workers import Workers, cpu_seconds, resident_mib
@@ -47,7 +48,7 @@ def run(
 ) -> dict[str, Any]:
     """Rates in samples or lines a second, CPU, memory and bytes, by kind; `only` one of them."""
     results: dict[str, Any] = {}
-    for make in PAYLOADS:
+    for make in (*PAYLOADS, *HISTOGRAMS):
         if only in {"", make.__name__}:
             now = time.time_ns() // 1_000_000
             metric = "lines" not in make.__name__ and "logs" not in make.__name__
@@ -231,8 +232,8 @@ def _counted(kafka: KafkaSettings, payload: Payload) -> None:
     read: Callable[[bytes], Any] = read_coded_lines if payload.lines else read_samples
     for message in everything(kafka, topic):
         found += len(read(message.value()))
-    if found != payload.elements:
-        raise RuntimeError(f"{found} in frames, {payload.elements} written")
+    if found != (due := payload.samples or payload.elements):
+        raise RuntimeError(f"{found} in frames, {due} due")
 
 
 def everything(kafka: KafkaSettings, topic: Topic, *, tail: int = 0) -> Iterator[Any]:

@@ -1,10 +1,12 @@
 """The load of the benches is what it says: peers and intake find the same in it."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from benchmarks.histogram_payloads import HISTOGRAMS
 from benchmarks.payloads import LAST, PAYLOADS, SERVICES, Payload
 from tests.streams.formats.reading import parsed, reading, samples
 
@@ -34,6 +36,24 @@ def test_peer_and_intake_read_the_same_samples(name: str) -> None:
         series.partition('service="')[2][:11]
         for series, _, value in samples(found, using)
         if value > 4000
+    }
+    assert len(up) == SERVICES
+
+
+@pytest.mark.parametrize("make", HISTOGRAMS)
+def test_histograms_become_as_many_samples_as_they_say(make: Callable[[int, int], Payload]) -> None:
+    """The bench counts them in frames; and each service's jump must be there to be found."""
+    now, using = time.time_ns() // 1_000_000, reading()
+    payload = make(LAST + 2, now - 100_000)
+    found = parsed(payload.format, *payload.records, using=using, arrived=now, now=now)
+    assert not found.rejects
+    assert len(found.samples.code) == payload.samples
+    peers = [payload.read(record) for record in payload.records]
+    assert sum(len(at) for _, at, _ in peers) == payload.elements
+    up = {
+        series.partition('service="')[2][:11]
+        for series, _, value in samples(found, using)
+        if value > 4000 and series.startswith("http.server.duration_p")
     }
     assert len(up) == SERVICES
 
