@@ -6,12 +6,8 @@ reset, as they take a producer's restart; what an aborted transaction had added 
 again, because its records come once more.
 """
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
-
-from agents.scorer.jit import kept
 
 
 class Totals:
@@ -32,13 +28,15 @@ class Totals:
         >>> Totals().grown(np.array([3, 5, 3]), np.array([1.0, 10.0, 2.0])).tolist()
         [1.0, 10.0, 3.0]
         """
+        from streams.formats.totals_scan import added  # noqa: PLC0415 - it loads the compiler
+
         while len(code) and int(code.max()) >= len(self._of):
             self._of, self._changed, self._which, self._before = (
                 np.concatenate([column, np.zeros_like(column)])
                 for column in (self._of, self._changed, self._which, self._before)
             )
         result = np.empty(len(code))
-        self._changes = _added(
+        self._changes = added(
             code, value, self._of, self._changed, self._which, self._before, self._changes, result
         )
         return result
@@ -62,22 +60,3 @@ class Totals:
         total = np.zeros_like(self._of)  # large enough, for a number only ever becomes smaller
         total[new] = self._of[old[new]]
         self._of = total
-
-
-@kept
-def _added(
-    code: Any, value: Any, of: Any, changed: Any, which: Any, before: Any, changes: Any, result: Any
-) -> Any:
-    """Add each row's value to its series' total; how many series have changed."""
-    for i in range(code.size):
-        series = code[i]
-        if not changed[series]:
-            changed[series] = True
-            which[changes], before[changes] = series, of[series]
-            changes += 1
-        total = of[series] + value[i]
-        if np.isinf(total):  # beyond what a float holds: it starts anew, like any counter
-            total = value[i]
-        of[series] = total
-        result[i] = total
-    return changes
