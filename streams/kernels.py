@@ -44,6 +44,7 @@ def _intake() -> None:
         stamp = f"2026-01-01T00:00:0{second}Z"
         event = f'{{"service":"-","metric":"-","at":"{stamp}","value":{second}.5}}'
         FORMATS["json"](Batch([event.encode()], at, at), reading)
+    reading.series.totals.grown(np.zeros(1, np.int64), np.ones(1))
 
 
 if __name__ == "__main__":
