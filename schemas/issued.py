@@ -15,8 +15,8 @@ _ISSUED = re.compile(  # the last is a JWT
     r"|PMAK-[0-9a-f]{24}-[0-9a-f]{34}|ATATT3\w{8}[\w=-]{32,512}|AGE-SECRET-KEY-1[0-9A-Z]{58}"
     r"|\d{8,10}:AA[\w-]{33}|eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?"
     # addresses that whoever knows them may write to
-    r"|(?<=hooks\.slack\.com/services/)T\w+/B\w+/\w+"
-    r"|(?:(?<=slack\.com/workflows/)|(?<=slack\.com/triggers/))[TE]\w+/[\w/]{8,255}"
+    r"|(?<=\.slack\.com/services/)T\w{2,}/B\w{2,}/\w{4,}"
+    r"|(?:(?<=\.slack\.com/workflows/)|(?<=\.slack\.com/triggers/))[TE]\w+/[\w/]{8,255}"
     r"|(?<=/api/webhooks/)\d{8,24}/[\w-]{16,128}|(?<=/IncomingWebhook/)[0-9a-f]{32}/[\w/-]{8,255})"
 )
 ISSUERS = (  # one of them is in every text in which such a token is
@@ -26,7 +26,8 @@ ISSUERS = (  # one of them is in every text in which such a token is
     "pypi-", "SG.", "ya29.", "GOCSPX-", "hvs.", "hvb.", "hvr.", "doo_v1_", "dop_v1_", "dor_v1_",
     "shpat_", "shpca_", "shppa_", "shpss_", "dapi", "dckr_", "rubygems_", "sntrys_", "sntryu_",
     "glsa_", "glc_", "lin_api_", "figd_", "hf_", "pscale_", "tskey-", "NRAK-", "PMAK-", "ATATT3",
-    "AGE-SECRET-KEY-", ":AA", "eyJ", "hooks.slack.com", "/api/webhooks/", "/IncomingWebhook/",
+    "AGE-SECRET-KEY-", ":AA", "eyJ", ".slack.com/services/", ".slack.com/workflows/",
+    ".slack.com/triggers/", "/api/webhooks/", "/IncomingWebhook/",
 )  # fmt: skip
 
 

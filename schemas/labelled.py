@@ -39,9 +39,10 @@ CERTAINLY = (  # what needs no sign of equality behind it
 )  # fmt: skip
 
 # Of a label: its name, what stands between it and its value, and the value
-_NAME = (  # few first letters are quick: of encryption, master and functions, the ends will do
+_NAME = (  # few first letters are quick: encryption, master and functions are met in their midst
     r"(?:pass(?:w(?:or)?d|phrase|code)|pwd|\bpass\b|se(?:cret|ss(?:ion_?)?id)|token|signature"
-    r"|(?:a(?:pi|ccess|ccount|uth|ster)|private|cryption|signing|tions)[-_]?key"
+    r"|(?:a(?:pi|ccess|ccount|uth|(?<=ma)ster)|private|c(?<=enc)ryption|signing|t(?<=funct)ions)"
+    r"[-_]?key"
     r"|c(?:redentials?|ookie|onnect\.sid)|\bsig(?==))"
 )
 _IS = r"\\*[\"']?\s{0,2}+(?:=>|:=|[=:])\s{0,2}+"

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import numpy as np
-from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, TIMESTAMP_NOT_AVAILABLE
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME
 from prometheus_client import CollectorRegistry
 
 from schemas.avro import encode
@@ -43,6 +43,8 @@ from streams.intake.tenants import Tenancy, lanes, owner
 log = logging.getLogger(__name__)
 STAGE = "intake"
 KEPT_BYTES = 64 * 1024  # of a dead letter's original; its true size is told beside it
+EARLIEST = 946_684_800_000  # ms, of 2000: before is -1 for none, 0, or seconds taken for ms
+AHEAD = 3_600_000  # ms that a producer's clock may be ahead, as brokers have it by default
 KEPT_HEADERS, KEPT_HEADER = 32, 1024  # how many, and characters of each
 HOUSEKEEPING_S = 1.0  # gauges, idle series
 SHORTEST_S = 0.02  # of a wait for records
@@ -247,16 +249,15 @@ def batch_of(records: Sequence[Any], service: str, now: int) -> Batch:
 
     Lateness is counted from a record's own time, so that what waited in Kafka while we were
     away is not late. A broker's time also replaces our clock: a replay then decides the same.
+    A producer may say anything: a time that cannot be is taken for none, and then ours counts.
     """
     kind, _ = records[0].timestamp()  # a setting of the topic
     at = np.array([record.timestamp()[1] for record in records], np.int64)
-    clock = np.full(len(records), now, np.int64)
-    return Batch(
-        [record.value() or b"" for record in records],
-        clock if kind == TIMESTAMP_NOT_AVAILABLE else at,
-        at if kind == TIMESTAMP_LOG_APPEND_TIME else clock,
-        service,
-    )
+    values = [record.value() or b"" for record in records]
+    if kind == TIMESTAMP_LOG_APPEND_TIME:
+        return Batch(values, at, at, service)
+    said = (at >= EARLIEST) & (at <= now + AHEAD)
+    return Batch(values, np.where(said, at, now), np.full(len(values), now, np.int64), service)
 
 
 def warm_up(reading: Reading, formats: Collection[str] = ()) -> None:
