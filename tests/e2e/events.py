@@ -135,10 +135,11 @@ class Feeder:
             self.shops[name] = shop
         return shop
 
-    def close(self, shop: Shop) -> None:
-        """Nothing more of this shop."""
+    def close(self) -> None:
+        """Nothing more of any shop."""
         with self._lock:
-            shop.fed = False
+            for shop in self.shops.values():
+                shop.fed = False
         assert self._producer.flush(120) == 0
 
     def _run(self) -> None:
@@ -155,7 +156,8 @@ class Feeder:
             shop.phase, shop.since = "recovered", shop.length
         self._feed(shop)
         hurries = shop.length - shop.since < HURRY_S
-        shop.due = now + 1 / (FAST if hurries else STEADY)
+        # What was held up is made up for: behind shops that open later, its series would be missing
+        shop.due = (shop.due or now) + 1 / (FAST if hurries else STEADY)
 
     def _feed(self, shop: Shop) -> None:
         for key, value in shop.second():

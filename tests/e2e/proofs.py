@@ -66,7 +66,7 @@ class Kept:
         path = self._folder / "sentinel.db"
         if not path.exists():
             return []
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as database:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60)) as database:
             try:
                 return database.execute(query, values).fetchall()
             except sqlite3.OperationalError as error:
@@ -178,7 +178,7 @@ def require_kept(witness: Witness, kept: Kept, shop: Shop) -> None:
         audited = {event for _, event in kept.audited()}
         return said == kept.stored(shop.group) and said <= audited
 
-    witness.wait(all_kept, 30, f"{shop.name}: every event in database and audit")
+    witness.wait(all_kept, 120, f"{shop.name}: every event in database and audit")
     assert kept.status(incident) == "resolved"
 
 
@@ -197,7 +197,7 @@ def require_as_never_killed(witness: Witness, kafka: KafkaSettings, settings: Se
         said = (*witness.said(Anomaly), *witness.said(Budget))
         return {event.id for event in said if _lasting(event)} == expected
 
-    witness.wait(as_expected, 30, "what an unkilled worker says")
+    witness.wait(as_expected, 120, "what an unkilled worker says")
 
 
 def _lasting(event: Event) -> bool:

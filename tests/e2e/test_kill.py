@@ -9,7 +9,7 @@ another one waiting.
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -100,9 +100,7 @@ class Story:
         """From the fault to the report, with kills in between."""
         WHEN[self.stage](self.world, self.shop)
         if self.stage == "execute":
-            assert self._held.reached.wait(REACHED_S), proofs.progress(
-                self.world.witness, self.shop
-            )
+            self.world.wait(self._held.reached.is_set, self.shop, "the held step", REACHED_S)
         worker = self.world.workers[self.stage]
         for number in range(self.kills):
             self._note(f"kill {number}")
@@ -151,6 +149,8 @@ def stories(
             story = Story(world, stage, request.param)
             told[stage] = story, pool.submit(story.tell)
             fed(world, story.shop, APART_S)
+        wait([telling for _, telling in told.values()])
+        world.feed_no_more()
         yield told
 
 
@@ -198,8 +198,11 @@ def test_the_executor_killed_at_every_step_before_and_after_its_effect(
             held.released.set()
             worker.start()
             worker.wait_until_ready()
-        for shop in list(world.feeder.shops.values()):
+        shops = list(world.feeder.shops.values())
+        for shop in shops:
             world.resolve(shop)
+        world.feed_no_more()
+        for shop in shops:
             world.require_proofs(shop)
         world.kept.require_whole_audit()
         proofs.require_no_letters(world.witness)

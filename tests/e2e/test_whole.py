@@ -126,13 +126,14 @@ def test_poison_and_repeats_change_nothing(broker: EmbeddedBroker, tmp_path: Pat
         expected = poison(kafka)
         shop = world.feeder.open("a")
         world.resolve(shop)
+        world.feed_no_more()
         world.require_proofs(shop)
         world.kept.require_whole_audit()
 
         def letters() -> Counter[tuple[str, str]]:
             return Counter((x.stage, x.topic) for x in world.witness.said(DeadLetter))
 
-        world.witness.wait(lambda: letters().total() >= expected.total(), 30, "the dead letters")
+        world.witness.wait(lambda: letters().total() >= expected.total(), 120, "the dead letters")
         assert letters() == expected
         copies = list(repeated(world.witness.records()))
         assert len(copies) > len(READ)
@@ -149,6 +150,7 @@ def test_a_fault_in_the_data_ends_as_a_verified_and_reported_fix(
     ) as world:
         shop = world.feeder.open("a")
         world.resolve(shop)
+        world.feed_no_more()
         world.require_proofs(shop)
         world.kept.require_whole_audit()
         proofs.require_no_letters(world.witness)

@@ -78,7 +78,8 @@ def test_a_worker_that_wakes_up_after_another_took_over_executes_nothing_twice(
         first.send(signal.SIGCONT)
         for shop in shops:
             world.resolve(shop)
-        world.wait(lambda: settled(world), shops[0], "the zombie back in its group, or gone", 30)
+        world.feed_no_more()
+        world.wait(lambda: settled(world), shops[0], "the zombie back in its group, or gone", 120)
         for shop in shops:
             world.require_proofs(shop)
         world.kept.require_whole_audit()

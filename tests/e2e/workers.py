@@ -1,11 +1,10 @@
 """Workers in processes of their own, which may be killed, frozen and started again.
 
 They are forked from a server that has loaded the program already: a start costs a fraction of
-a second, so every stage can have a process to itself. What runs in them is the program's own
-worker. They end with the tests, however those end.
+a second, so every stage can have a process to itself. What runs in them is what `sentinel
+worker` runs. They end with the tests, however those end.
 """
 
-import asyncio
 import ctypes
 import faulthandler
 import logging
@@ -21,19 +20,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from streams.intake.intake import serve
+from streams.metrics_settings import MetricsSettings
 from streams.pipeline import BY_NAME
+from streams.running import run
 from streams.settings import Settings
-from streams.worker import run
 
 INTAKE, CLOCK = "intake", "clock"
 EVERY = (INTAKE, *BY_NAME, CLOCK)
-START_S = 90.0  # joining a group takes seconds, with two cores and many at once more
-STOP_S = 20.0
+START_S = 150.0  # joining a group takes seconds, with two cores and many at once more
+STOP_S = 60.0
 PR_SET_PDEATHSIG = 1
 TURN = threading.Lock()  # whoever starts a process asks after all others: an exit is told once only
 PRELOADED = [
-    "__main__", "streams.worker", "streams.pipeline", "streams.intake.intake", "agents.detect",
+    "__main__", "streams.running", "streams.pipeline", "streams.intake.intake", "agents.detect",
     "agents.slo", "agents.correlate", "agents.forecast", "agents.plan", "agents.policy",
     "agents.approve", "agents.verify", "agents.explain", "runbooks.loader", "runbooks.rego",
     "runbooks.rates", "executors.execute", "executors.registry", "sinks.store", "sinks.audit",
@@ -58,11 +57,8 @@ def work(part: Part, said: Connection) -> None:
     faulthandler.register(signal.SIGUSR1)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", force=True)
     settings = Settings.load({}, part.settings)
-    if part.stages == (INTAKE,):
-        said.send("ready")
-        sys.exit(serve(settings.intake, settings.kafka))
-    stages = [BY_NAME[name] for name in part.stages if name != CLOCK]
-    asyncio.run(run(stages, settings, clock=CLOCK in part.stages, ready=lambda: said.send("ready")))
+    alone = settings.model_copy(update={"metrics": MetricsSettings(enabled=False)})
+    run(part.stages, alone, ready=lambda _: said.send("ready"))
 
 
 class Worker:

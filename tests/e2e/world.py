@@ -59,9 +59,12 @@ class World:
         return sum(len(self.witness.said(kind, shop.group)) for kind in kinds)
 
     def resolve(self, shop: Shop, seconds: float = RESOLVED_S) -> None:
-        """Wait until the shop's incident is over and told, then stop feeding it."""
+        """Wait until the shop's incident is over and told."""
         self.wait(lambda: proofs.over(self.witness, shop), shop, "a report", seconds)
-        self.feeder.close(shop)
+
+    def feed_no_more(self) -> None:
+        """No news of any shop: if of one alone, its series would be missing among the others."""
+        self.feeder.close()
 
     def require_proofs(self, shop: Shop) -> None:
         """All that must be true of an incident that was resolved by its runbook."""
