@@ -27,7 +27,7 @@ from streams.demo.shop.parent import TOKEN
 
 ROOT = Path(__file__).parents[3]  # where the package `streams` can be imported from
 START_SECONDS = 90.0  # on a machine that is busy with other things; 2 s on a quiet one
-HEALTH_SECONDS = 5.0  # for the gateway's first answer
+HEALTH_SECONDS = 20.0  # for the gateway's first answer
 STOP_SECONDS = 8.0  # longer than a worker's drain; then a process is ended by force
 LAST_LINES = 5  # of a process's standard error, when it did not start
 SERVED = ("queue", "gateway", "worker", "batch")

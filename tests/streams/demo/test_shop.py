@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -90,8 +91,22 @@ def every_pid(shop: Shop) -> list[int]:
     return [*shop.pids.values(), *replicas]
 
 
+@contextmanager
+def standing_still(shop: Shop) -> Iterator[None]:
+    """Replicas do nothing meanwhile: jobs wait, however slowly they are offered."""
+    replicas = state(shop.workers)["pids"]
+    assert isinstance(replicas, list)
+    for pid in replicas:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in replicas:
+            os.kill(pid, signal.SIGCONT)
+
+
 def fill(shop: Shop, source: str, jobs: int) -> None:
-    """Offer more slow work than two replicas can do while the test looks."""
+    """Offer work."""
     job = {"source": source, "kind": "reprice", "payload": {"page": 1}}
     with httpx.Client(timeout=PATIENCE) as client:
         for _ in range(jobs):
@@ -263,8 +278,9 @@ def test_a_key_is_applied_once_and_can_be_asked_for(shop: Shop) -> None:
 
 
 def test_clearing_parks_the_source_and_unparking_brings_every_job_back(shop: Shop) -> None:
-    fill(shop, "nightly", jobs=60)
-    cleared = change(shop, f"{shop.queue}/control/clear", {"source": "nightly"}).json()
+    with standing_still(shop):
+        fill(shop, "nightly", jobs=60)
+        cleared = change(shop, f"{shop.queue}/control/clear", {"source": "nightly"}).json()
     assert cleared["parked"] > 0
     parked = state(shop.queue)
     assert parked["parked_by_source"] == {"nightly": cleared["parked"]}
@@ -302,8 +318,9 @@ def test_a_replica_that_dies_is_replaced(shop: Shop) -> None:
 
 def test_with_a_broken_fix_clearing_fails_and_leaves_no_trace_but_the_attempt() -> None:
     with Shop(customers=0, replicas=1, break_fix=True) as shop:
-        fill(shop, "nightly", jobs=30)
-        answer = change(shop, f"{shop.queue}/control/clear", {"source": "nightly"}, key="k")
+        with standing_still(shop):
+            fill(shop, "nightly", jobs=30)
+            answer = change(shop, f"{shop.queue}/control/clear", {"source": "nightly"}, key="k")
         assert answer.status_code == 500
         assert "parking lot full: 0 places free" in answer.json()["error"]
         assert state(shop.queue)["parked"] == 0
