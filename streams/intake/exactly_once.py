@@ -115,6 +115,10 @@ class ExactlyOnce:
         """How many partitions a topic has. Raises Rejected when it does not exist."""
         return self._transactions.partitions(topic)
 
+    def has(self, place: Place) -> bool:
+        """Whether a partition is ours just now; other threads may ask."""
+        return self._offsets.has(place)
+
     def lag(self) -> dict[Place, int]:
         """Records not yet read, by partition, as far as is known here."""
         return self._offsets.lag()
@@ -138,9 +142,17 @@ class ExactlyOnce:
             self._offsets.read(place, records[-1].offset() + 1)
             held = result.get(place[0])
             result[place[0]] = records if held is None else held + records
-        if result and not self._transactions.open:
-            self._transactions.begin()
+        if result:
+            self.begin()
         return result
+
+    def begin(self) -> bool:
+        """Open a transaction, if none is; False when the last one must be put right before."""
+        if self._transactions.spoiled:
+            return False
+        if not self._transactions.open:
+            self._transactions.begin()
+        return True
 
     def produce(
         self,

@@ -12,7 +12,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from prometheus_client import CollectorRegistry
 
 from schemas.avro import encode
 from schemas.errors import Denied, SentinelError, Unavailable
+from schemas.frames import pulse, write_samples
 from schemas.operations import DeadLetter
 from schemas.topics import DEADLETTERS, INTAKE_REPORTS, LOGLINES, SAMPLES
 from streams.connection import KafkaSettings
@@ -35,6 +36,7 @@ from streams.intake.exactly_once import ExactlyOnce
 from streams.intake.framing import Frame, line_frames, sample_frames
 from streams.intake.lanes import DEFAULT
 from streams.intake.metrics import IntakeMetrics
+from streams.intake.pulse import Pulse
 from streams.intake.redaction import Redaction
 from streams.intake.settings import IntakeSettings
 from streams.intake.suspects import suspects
@@ -76,8 +78,10 @@ class Intake:
         settings: IntakeSettings,
         kafka: KafkaSettings,
         registry: CollectorRegistry | None = None,
+        clock: Callable[[], int] | None = None,
     ) -> None:
-        self._settings, self._kafka = settings, kafka
+        """`clock` gives epoch ms, for pulses; the machine's if none is given."""
+        self._settings, self._kafka, self._clock = settings, kafka, clock or _now
         self._metrics = IntakeMetrics(registry or CollectorRegistry())
         self.warm = threading.Event()  # set once all is compiled, before the group is joined
         self._registry = Registry(settings.registry) if settings.registry.url else None
@@ -139,8 +143,16 @@ class Intake:
         ) as loop:
             for topic in (SAMPLES, LOGLINES, DEADLETTERS, INTAKE_REPORTS):
                 self._partitions[topic.name] = loop.partitions(self._kafka.topic(topic))
-            while not stop.is_set():
-                self._turn(loop)
+            with Pulse(
+                self._kafka,
+                group=f"{self._kafka.prefix}{STAGE}",
+                topics=self._sources,
+                every_s=settings.pulse_s,
+                clock=self._clock,
+                holds=loop.has,
+            ) as pulses:
+                while not stop.is_set():
+                    self._turn(loop, pulses)
 
     def _ended(self, committed: bool) -> None:  # noqa: FBT001 - the loop's call
         """Follow the end of a transaction."""
@@ -162,13 +174,17 @@ class Intake:
             key = report.worker.encode()
             loop.produce(self._kafka.topic(INTAKE_REPORTS), value, key=key, headers=headers)
 
-    def _turn(self, loop: ExactlyOnce) -> None:
+    def _turn(self, loop: ExactlyOnce, pulses: Pulse) -> None:
         most, longest = self._settings.batch_records, self._settings.commit_ms / 1000
         read = loop.consume(most, min(longest, max(PACE * loop.commit_s, SHORTEST_S)))
         if read:
             with self._metrics.parse_seconds.time():
                 for topic, messages in read.items():
                     self._handle(topic, messages, loop)
+        if pulses.found and loop.begin() and (as_of := pulses.take()):
+            value = write_samples(pulse(as_of))
+            for partition in range(self._partitions[SAMPLES.name]):
+                self._send(loop, self._kafka.topic(SAMPLES), "pulses", Frame(partition, value, 0))
         if sum(map(len, read.values())) < most or loop.age_s > longest:
             loop.commit()
             self._tidy(loop)

@@ -85,6 +85,10 @@ class Offsets:
             self._next.pop(place, None)
             self._start.pop(place, None)
 
+    def has(self, place: Place) -> bool:
+        """Whether a partition is ours."""
+        return place in self._next
+
     def end(self, place: Place) -> int:
         """Where a partition ends, as far as is known here; -1 when it is not."""
         _, high = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)

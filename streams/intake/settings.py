@@ -63,6 +63,14 @@ class IntakeSettings(BaseModel):
         le=15_000,
         description="a dead worker's transaction holds readers up for so long at most, ms",
     )
+    pulse_s: float = Field(
+        default=5.0,
+        ge=0,
+        le=10,
+        description="seconds between two pulses, by which a service that dies is missed though "
+        "nothing else speaks in its partition; sent while intake keeps up; 0: none, and such a "
+        "silence is not told",
+    )
     limits: Limits = Limits()
     redaction: RedactionSettings = Field(
         default=RedactionSettings(),

@@ -4,7 +4,7 @@ import json
 import logging
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import cramjam
@@ -33,14 +33,17 @@ ANY_TIME = {"late_s": 0, "future_s": 0}
 
 @contextmanager
 def working(
-    kafka: KafkaSettings, settings: IntakeSettings, registry: CollectorRegistry
+    kafka: KafkaSettings,
+    settings: IntakeSettings,
+    registry: CollectorRegistry,
+    clock: Callable[[], int] | None = None,
 ) -> Iterator[None]:
     """An intake in a thread of its own, stopped at the end; its failure is the test's."""
     stop, failed = threading.Event(), list[BaseException]()
 
     def run() -> None:
         try:
-            Intake(settings, kafka, registry).run(stop)
+            Intake(settings, kafka, registry, clock).run(stop)
         except BaseException as error:
             log.exception("this intake has ended")  # what a test that waits in vain should show
             failed.append(error)
