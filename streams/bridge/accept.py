@@ -19,7 +19,14 @@ from schemas.errors import Rejected, Unavailable
 from schemas.topics import Topic
 from streams.bridge.endpoint import Content, Result, Route, in_one_line
 from streams.bridge.metrics import BridgeMetrics
-from streams.bridge.refusal import AWAY, RefusedRequest, later
+from streams.bridge.refusal import (
+    AWAY,
+    LOGS_ELSEWHERE,
+    METRICS_ELSEWHERE,
+    WRONG_ADDRESS,
+    RefusedRequest,
+    later,
+)
 from streams.bridge.relay import Relay
 from streams.bridge.settings import BridgeSettings
 from streams.connection import KafkaSettings
@@ -97,6 +104,8 @@ class Bridge:
         for reject in rejects:
             self.metrics.refused.labels(reject.rule).inc(reject.elements)
         if rejects and not result.accepted:
+            if any(fault.element >= 0 for fault in parsed.faults):  # it could be decoded
+                _require_right_address(route, content.format, body)
             reason = in_one_line(parsed.faults, result.refused)
             raise RefusedRequest(
                 400, rejects[0].rule, reason, faults=parsed.faults, refused=result.refused
@@ -110,9 +119,9 @@ class Bridge:
         parsed = self._parsed(name, body, route.topic, tenant)
         samples, lines = len(parsed.samples.code), len(parsed.lines.service)
         if lines and not route.lines:
-            raise RefusedRequest(400, "wrong-address", "log records go to /v1/logs")
+            raise RefusedRequest(400, WRONG_ADDRESS, LOGS_ELSEWHERE)
         if samples and not route.samples:
-            raise RefusedRequest(400, "wrong-address", "metrics go to /v1/metrics")
+            raise RefusedRequest(400, WRONG_ADDRESS, METRICS_ELSEWHERE)
         alone = route.lines_alone
         if samples or not lines or alone is None:
             return parsed, route.topic
@@ -155,6 +164,12 @@ class Bridge:
             raise later(AWAY, "kafka-away", str(error)) from error
         except Rejected as error:
             raise RefusedRequest(413, "too-large", str(error)) from error
+
+
+def _require_right_address(route: Route, name: str, body: bytes) -> None:
+    """Raise RefusedRequest where a body belongs to another address, whatever else it lacks."""
+    if elsewhere := route.elsewhere(name, body):
+        raise RefusedRequest(400, WRONG_ADDRESS, elsewhere)
 
 
 def _headers(content: Content, origin: Origin) -> dict[str, str]:

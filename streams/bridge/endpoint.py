@@ -42,6 +42,8 @@ class Route(NamedTuple):
     samples: bool = False
     lines: bool = False
     lines_alone: Topic | None = None  # for bodies without samples; None: the same topic
+    # What a body that is refused whole says of the other address, of its format; "": it is right
+    elsewhere: Callable[[str, bytes], str] = lambda _, __: ""
 
 
 @dataclass(frozen=True)

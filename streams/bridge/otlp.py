@@ -30,7 +30,9 @@ from streams.bridge.endpoint import (
     media_type,
     refused_elements,
 )
-from streams.bridge.refusal import RefusedRequest
+from streams.bridge.refusal import LOGS_ELSEWHERE, METRICS_ELSEWHERE, RefusedRequest
+from streams.formats.otlp_json import DECODE
+from streams.formats.otlp_proto import holds_metrics
 from streams.formats.proto.status_pb2 import Status
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
@@ -46,6 +48,22 @@ def content_of(request: Request) -> Content:
         said = f"Content-Type must be {PROTOBUF} or {JSON}, not {media!r:.80}"
         raise RefusedRequest(415, "bad-content-type", said)
     return Content(NAMES[media], media)
+
+
+def _holds_logs(name: str, body: bytes) -> bool:
+    """Whether a request, which was decoded before, is of logs."""
+    if name == NAMES[PROTOBUF]:
+        return not holds_metrics(body)
+    request = DECODE(body)
+    return request.resource_metrics is None and request.resource_logs is not None
+
+
+def _logs_elsewhere(name: str, body: bytes) -> str:
+    return LOGS_ELSEWHERE if _holds_logs(name, body) else ""
+
+
+def _metrics_elsewhere(name: str, body: bytes) -> str:
+    return "" if _holds_logs(name, body) else METRICS_ELSEWHERE
 
 
 def _accepted(
@@ -145,7 +163,7 @@ def _endpoint(
 OTLP_METRICS = _endpoint(
     "/v1/metrics",
     "OpenTelemetry metrics (OTLP/HTTP)",
-    Route(RAW_METRICS, samples=True),
+    Route(RAW_METRICS, samples=True, elsewhere=_logs_elsewhere),
     _accepted(ExportMetricsServiceResponse, "rejected_data_points"),
     _document(
         "metrics",
@@ -156,7 +174,7 @@ OTLP_METRICS = _endpoint(
 OTLP_LOGS = _endpoint(
     "/v1/logs",
     "OpenTelemetry logs (OTLP/HTTP)",
-    Route(RAW_LOGS, lines=True),
+    Route(RAW_LOGS, lines=True, elsewhere=_metrics_elsewhere),
     _accepted(ExportLogsServiceResponse, "rejected_log_records"),
     _document(
         "log records",

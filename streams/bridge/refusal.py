@@ -13,6 +13,9 @@ from streams.formats.columns import Fault
 BUSY = 429
 AWAY = 503
 RETRY_AFTER_S = 5
+WRONG_ADDRESS = "wrong-address"
+LOGS_ELSEWHERE = "log records go to /v1/logs; this address takes metrics"
+METRICS_ELSEWHERE = "metrics go to /v1/metrics; this address takes log records"
 
 
 class RefusedRequest(Exception):  # noqa: N818 - an answer, not a failure
