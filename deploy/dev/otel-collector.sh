@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds a real OpenTelemetry Collector into the cache and prints its path. Nothing is done when it
-# is there already; the first build takes about three minutes on two cores, 34 MB.
+# is there already; the first build takes about two minutes on two cores, 38 MB.
 #
 #   collector=$(deploy/dev/otel-collector.sh)
 #

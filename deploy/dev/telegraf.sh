@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds a real Telegraf into the cache and prints its path. Nothing is done when it is there
-# already; the first build takes about four minutes on two cores, 40 MB.
+# already; the first build takes two to four minutes on two cores, 31 MB.
 #
 #   telegraf=$(deploy/dev/telegraf.sh)
 #
