@@ -254,19 +254,20 @@ def _signed(data: Any, place: Any, end: Any) -> Any:
 def _side(data: Any, start: Any, end: Any, counts: Any) -> Any:
     """The number of the first bucket of a side, and how many there are; 0, NONE: not plain."""
     first, size, place = np.int64(0), np.int64(0), start
-    if place < end and data[place] == 0x08:  # noqa: PLR2004 - where it begins
-        first, place = _signed(data, place + 1, end)
-        if place < 0:
-            return np.int64(0), NONE
-    if place < end:
+    while place < end:
+        if data[place] == 0x08:  # noqa: PLR2004 - where it begins
+            first, place = _signed(data, place + 1, end)
+            if place < 0:
+                return np.int64(0), NONE
+            continue
         place, last = inside(data, place, end, 2)
-        if place < 0 or last != end or end - place > 8 * BUCKETS:
+        if place < 0 or size > 0:
             return np.int64(0), NONE
-        while place < end:
+        while place < last:
             number = np.int64(data[place])
             place += 1
             if number >= ASCII:
-                number, place = varint(data, place - 1, end)
+                number, place = varint(data, place - 1, last)
             if place < 0 or number >= WHOLE or size >= BUCKETS:
                 return np.int64(0), NONE
             counts[size] = np.float64(number)
@@ -341,11 +342,13 @@ def _shares(data: Any, most: Any, scratch: Any) -> Any:
         if size >= most:
             return NONE
         share = value = np.int64(0)  # what is zero is left out
-        if b - a >= 9 and data[a] == 0x09:  # noqa: PLR2004 - a double
-            share = whole(data, a + 1)
-            a += 9
-        if b - a >= 9 and data[a] == 0x11:  # noqa: PLR2004 - another
-            value = whole(data, a + 1)
+        while b - a >= 9:  # noqa: PLR2004 - a tag and a double
+            if data[a] == 0x09:  # noqa: PLR2004 - the quantile
+                share = whole(data, a + 1)
+            elif data[a] == 0x11:  # noqa: PLR2004 - its value
+                value = whole(data, a + 1)
+            else:
+                return NONE
             a += 9
         if a != b:
             return NONE

@@ -33,7 +33,7 @@ from streams.formats.line_scan import (
     utf8,
 )
 from streams.formats.otlp import LEVELS as NUMBERED
-from streams.formats.otlp_scan import head, url
+from streams.formats.otlp_scan import parted
 from streams.formats.protobuf_scan import SMALLEST, inside, varint
 from streams.formats.tree import NONE, ROOT, SOURCES, Tree, child, whole
 
@@ -140,17 +140,24 @@ def _kernel() -> Any:
                     place = NONE
                     break
                 place = last
-                mine, a = head(data, first, last, ROOT, learn, slots, nodes, arena, used)
-                while mine >= 0 and a < last and data[a] == 0x12:  # records of a scope
+                head, behind, a, last = parted(data, first, last)
+                mine = NONE
+                if head >= 0:
+                    mine = child(
+                        data, head, behind, ROOT, learn, slots, nodes, arena, used
+                    )  # fmt: skip
+                while mine >= 0 and a < last:  # records of a scope
                     b, c = inside(data, a, last, 2)
-                    if b < 0:
-                        mine = NONE
-                        break
                     a = c
-                    scope, d = head(data, b, c, mine, learn, slots, nodes, arena, used)
-                    while scope >= 0 and d < c and data[d] == 0x12:
+                    head, behind, d, c = parted(data, b, c)
+                    scope = NONE
+                    if head >= 0:
+                        scope = child(
+                            data, head, behind, mine, learn, slots, nodes, arena, used
+                        )  # fmt: skip
+                    while scope >= 0 and d < c:
                         e, f = inside(data, d, c, 2)
-                        if e < 0 or count >= node.size or count - before >= most:
+                        if count >= node.size or count - before >= most:
                             scope = NONE
                             break
                         d = f
@@ -166,9 +173,9 @@ def _kernel() -> Any:
                         out[free + size] = END
                         free += size + 1
                         count += 1
-                    if scope < 0 or not url(data, d, c):
+                    if scope < 0:
                         mine = NONE
-                if mine < 0 or not url(data, a, last):
+                if mine < 0:
                     place = NONE
             read[i] = place >= 0 and count > before
             if not read[i]:

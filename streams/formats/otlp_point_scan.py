@@ -180,3 +180,61 @@ def place_of(row: Any, learn: Any, memory: Any) -> Any:
 def met(code: Any, learn: Any) -> Any:
     """Whether a series was met before, or is learned now."""
     return learn or code >= 0
+
+
+NUMBER_FLAGS, NUMBER_ATTRIBUTES, NUMBER_EXEMPLARS, DOUBLE, INTEGER = 8, 7, 5, 4, 6
+NUMBER_FIELDS = rules((NUMBER_FLAGS,), (DOUBLE, INTEGER), (), (NUMBER_EXEMPLARS, NUMBER_ATTRIBUTES))
+
+
+@inlined
+def number_point(
+    data: Any, start: Any, end: Any, parent: Any, learn: Any, out: Any, count: Any, memory: Any,
+    scratch: Any,
+) -> Any:  # fmt: skip
+    """A number's node, its time and value noted; or NONE.
+
+    Most have start, time, a double or an integer, and attributes, in this order.
+    """
+    place = start
+    if end - place >= 9 and data[place] == 0x11:  # noqa: PLR2004 - when it began to count
+        place += 9
+    if end - place >= 18 and data[place] == 0x19 and data[place + 9] in (0x21, 0x31):  # noqa: PLR2004
+        at = whole(data, place + 1) // 1_000_000
+        bits, double = whole(data, place + 10), data[place + 9] == 0x21  # noqa: PLR2004
+        place += 18
+        attributes = place
+        while 0 <= place < end:
+            _, place = inside(data, place, end, NUMBER_ATTRIBUTES)
+    else:
+        place = NONE
+    if place < 0:
+        at, bits, double, attributes, end = _any_number(data, start, end, scratch)
+    if not 0 < at <= LATEST:
+        return NONE
+    out.at[count] = at
+    if double:
+        out.bits[count] = bits
+    else:
+        out.value[count] = np.float64(bits)
+    return child(
+        data, attributes, end, parent, learn, memory.slots, memory.nodes, memory.arena, memory.used
+    )
+
+
+@compiled
+def _any_number(data: Any, start: Any, end: Any, scratch: Any) -> Any:
+    """Time, value, whether that is a double, where attributes are: of fields in any order.
+
+    The time is NONE for what is not plain.
+    """
+    spans = scratch.spans
+    if not fields(data, start, end, NUMBER_FIELDS, spans):
+        return NONE, NONE, False, start, start
+    double = spans[DOUBLE, 1] != 0
+    if double == (spans[INTEGER, 1] != 0) or not exemplars(data, NUMBER_EXEMPLARS, scratch):
+        return NONE, NONE, False, start, start
+    if spans[NUMBER_FLAGS, 1] != 0 and data[spans[NUMBER_FLAGS, 0]] & 1:
+        return NONE, NONE, False, start, start
+    bits = fixed(data, spans, DOUBLE if double else INTEGER)
+    at = fixed(data, spans, TIME) // 1_000_000
+    return at, bits, double, spans[NUMBER_ATTRIBUTES, 0], spans[NUMBER_ATTRIBUTES, 1]

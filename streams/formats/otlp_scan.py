@@ -6,8 +6,9 @@ What names a series (a resource, a scope, a metric's head, a point's attributes)
 as bytes in a tree, part by part, and at its leaf is the series' number, or where the numbers
 of a histogram's series stand (streams/formats/otlp_histogram_scan.py).
 
-Only the plain case is read here: every field known, in the order in which encoders write
-them, every series met before. Anything else leaves the whole record to the format's own
+Only the plain case is read here: every field known, in an order in which encoders write
+them (the collector's own is the reverse of the others'), every series
+met before. Anything else leaves the whole record to the format's own
 reader, and what that finds is learned, if both agree on every time and value. A histogram's
 quantiles are of what it counted since it last spoke, so records are read in their order, and
 we wait at one that is not plain until it has been read.
@@ -22,9 +23,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from agents.scorer.jit import compiled, inlined, kept
+from agents.scorer.jit import compiled, kept
 from streams.formats.columns import ELEMENT, Rows, Scanned
-from streams.formats.epoch import LATEST
 from streams.formats.histogram import QUANTILES
 from streams.formats.histogram_scan import (
     CROWDED,
@@ -46,16 +46,18 @@ from streams.formats.otlp_histogram_scan import (
     exponential_point,
     summary_point,
 )
-from streams.formats.otlp_point_scan import exemplar
+from streams.formats.otlp_point_scan import number_point
 from streams.formats.protobuf_scan import ASCII, SMALLEST, inside
 from streams.formats.series import SeriesIndex
 from streams.formats.spoken import Spoken
-from streams.formats.tree import ARENA, NODES, NONE, ROOT, SOURCES, Tree, child, whole
+from streams.formats.tree import ARENA, NODES, NONE, ROOT, SOURCES, Tree, child
 
-PARTS = 6  # of a point at most: resource, scope, metric, that it only grows, bounds, attributes
+PARTS = 7  # of a point at most: resource, scope, metric (2), that it grows, bounds, attributes
 BOUND = 8  # bytes that name a bucket of an exponential histogram
 ROWS = 1 << 22  # numbers of histograms' series that are known at most; then all are forgotten
 GAUGE, SUM = 5 << 3 | 2, 7 << 3 | 2  # a metric's data
+NAMING = (0x0A, 0x12, 0x1A, 0x62)  # its name, description and unit; metadata
+MONOTONIC = np.frombuffer(b"\x18\x01", np.uint8).copy()  # of a sum
 DELTA, CUMULATIVE = 1, 2
 UNREAD, READ, PASSED = 0, 1, 2  # of a message: passed when it is somebody else's to read
 ANY = 1 << 60  # points of a message
@@ -262,17 +264,19 @@ def _export(
         if first < 0:
             return NONE, points
         place = last
-        mine, inner = head(data, first, last, ROOT, learn, slots, nodes, arena, used)
-        while mine >= 0 and inner < last and data[inner] == 0x12:  # noqa: PLR2004 - scope metrics
-            a, b = inside(data, inner, last, 2)
-            if a < 0:
+        head, behind, scopes, last = parted(data, first, last)
+        if head < 0:
+            return NONE, points
+        mine = child(data, head, behind, ROOT, learn, slots, nodes, arena, used)
+        while mine >= 0 and scopes < last:
+            a, b = inside(data, scopes, last, 2)
+            scopes = b
+            head, behind, metric, b = parted(data, a, b)
+            if head < 0:
                 return NONE, points
-            inner = b
-            scope, metric = head(data, a, b, mine, learn, slots, nodes, arena, used)
-            while scope >= 0 and metric < b and data[metric] == 0x12:  # noqa: PLR2004 - metrics
+            scope = child(data, head, behind, mine, learn, slots, nodes, arena, used)
+            while scope >= 0 and metric < b:
                 c, d = inside(data, metric, b, 2)
-                if c < 0:
-                    return NONE, points
                 metric = d
                 count, points = _metric(
                     data, c, d, scope, learn, most, record, element, memory, out, count, points,
@@ -280,37 +284,43 @@ def _export(
                 )  # fmt: skip
                 if count < 0:
                     return count, points
-            if scope < 0 or not url(data, metric, b):
+            if scope < 0:
                 return NONE, points
-        if mine < 0 or not url(data, inner, last):
+        if mine < 0:
             return NONE, points
     return count, points
 
 
 @compiled
-def head(
-    data: Any, start: Any, end: Any, parent: Any, learn: Any, slots: Any, nodes: Any, arena: Any,
-    used: Any,
-) -> Any:  # fmt: skip
-    """The node of a message's first field, a resource or a scope that may be missing."""
-    behind = start
-    if start < end and data[start] == 0x0A:  # noqa: PLR2004 - field 1, delimited
-        a, b = inside(data, start, end, 1)
+def parted(data: Any, start: Any, end: Any) -> Any:
+    """Where a resource or scope is, and where what it holds; NONE for what is not plain.
+
+    Either with its tags. The collector writes the former last, everybody else first.
+    """
+    head, behind, first, last = start, start, start, start
+    place, url = start, False
+    while place < end:
+        tag = data[place]
+        a, b = inside(data, place, end, tag >> 3)
         if a < 0:
-            return NONE, start
-        behind = b
-    return child(data, start, behind, parent, learn, slots, nodes, arena, used), behind
+            return NONE, NONE, NONE, NONE
+        if tag == 0x0A and head == behind:  # noqa: PLR2004 - field 1
+            head, behind = place, b
+        elif tag == 0x12 and first == last:  # noqa: PLR2004 - field 2
+            first, last = place, b
+        elif tag == 0x12 and place == last:  # noqa: PLR2004 - more of them
+            last = b
+        elif tag == 0x1A and not url and _ascii(data, a, b):  # noqa: PLR2004 - a schema's URL
+            url = True
+        else:
+            return NONE, NONE, NONE, NONE
+        place = b
+    return head, behind, first, last
 
 
 @compiled
-def url(data: Any, start: Any, end: Any) -> Any:
-    """Whether what is left is nothing, or the URL of a schema."""
-    if start == end:
-        return True
-    a, b = inside(data, start, end, 3)
-    if a < 0 or b != end:
-        return False
-    for i in range(a, b):  # noqa: SIM110 - what numba compiles
+def _ascii(data: Any, start: Any, end: Any) -> Any:
+    for i in range(start, end):  # noqa: SIM110 - what numba compiles
         if data[i] >= ASCII:
             return False
     return True
@@ -321,43 +331,35 @@ def _metric(
     data: Any, start: Any, end: Any, parent: Any, learn: Any, most: Any, record: Any, element: Any,
     memory: Any, out: Any, count: Any, points: Any, scratch: Any,
 ) -> Any:  # fmt: skip
-    """A metric: name, description and unit, then its data; samples then, and points."""
-    place = start
-    while place < end and data[place] in (0x0A, 0x12, 0x1A):
-        a, b = inside(data, place, end, data[place] >> 3)
-        if a < 0:
-            return NONE, points
-        place = b
-    if place >= end or data[place] not in (GAUGE, SUM, HISTOGRAM, EXPONENTIAL, SUMMARY):
-        return NONE, points
-    kind = data[place]
-    a, b = inside(data, place, end, kind >> 3)
-    if a < 0 or b != end:
-        return NONE, points
-    behind = a  # the points stand what kind of sum it is, which names the series too
-    while behind < b and data[behind] == 0x0A:  # noqa: PLR2004 - data points
-        c, d = inside(data, behind, b, 1)
+    """A metric: its data, and around it name, description, unit; samples then, and points."""
+    place, tagged, kind = start, NONE, np.uint8(0)
+    a = b = start
+    while place < end:
+        c, d = inside(data, place, end, data[place] >> 3)
         if c < 0:
             return NONE, points
-        behind = d
-    monotonic, delta = False, False
-    if kind in (SUM, HISTOGRAM, EXPONENTIAL):
-        if b - behind < 2 or data[behind] != 0x10 or data[behind + 1] not in (DELTA, CUMULATIVE):  # noqa: PLR2004
+        if data[place] in (GAUGE, SUM, HISTOGRAM, EXPONENTIAL, SUMMARY):
+            if tagged >= 0:
+                return NONE, points
+            tagged, kind, a, b = place, data[place], c, d
+        elif data[place] not in NAMING:
             return NONE, points
-        delta = data[behind + 1] == DELTA
-        behind += 2
-        if kind == SUM and b - behind == 2 and data[behind] == 0x18 and data[behind + 1] == 1:  # noqa: PLR2004
-            monotonic = True
-            behind += 2
-    if behind != b:
+        place = d
+    if tagged < 0:
         return NONE, points
-    # The head's last byte is the data's tag, so that the kinds are told apart
+    first, last, delta, monotonic = _kind(data, a, b, kind)
+    if first < 0:
+        return NONE, points
+    # What is before the data ends with its tag, so that the kinds are told apart
     slots, nodes, arena, used = memory.slots, memory.nodes, memory.arena, memory.used
-    own = child(data, start, place + 1, parent, learn, slots, nodes, arena, used)
+    own = child(data, start, tagged + 1, parent, learn, slots, nodes, arena, used)
+    if own >= 0 and b < end:
+        own = child(data, b, end, own, learn, slots, nodes, arena, used)
     if own >= 0 and monotonic:
-        own = child(data, b - 2, b, own, learn, slots, nodes, arena, used)
+        own = child(MONOTONIC, 0, MONOTONIC.size, own, learn, slots, nodes, arena, used)
     if own < 0:
         return NONE, points
+    a, b = first, last
     place = a
     while place < b and data[place] == 0x0A:  # noqa: PLR2004 - data points
         c, d = inside(data, place, b, 1)
@@ -379,10 +381,7 @@ def _metric(
         elif count >= out.code.size:
             count = FULL
         else:
-            leaf = _point(
-                data, c, d, own, learn, slots, nodes, arena, used, count, out.at, out.value,
-                out.bits, scratch.marks,
-            )  # fmt: skip
+            leaf = number_point(data, c, d, own, learn, out, count, memory, scratch)
             if leaf < 0 or not (learn or nodes[leaf, 4] >= 0):
                 return NONE, points
             code = leaf if learn else nodes[leaf, 4]
@@ -392,41 +391,31 @@ def _metric(
     return (count if place > a else NONE), points
 
 
-@inlined
-def _point(
-    data: Any, start: Any, end: Any, parent: Any, learn: Any, slots: Any, nodes: Any, arena: Any,
-    used: Any, count: Any, at: Any, value: Any, bits: Any, marks: Any,
-) -> Any:  # fmt: skip
-    """A number's node, its time and value noted: start, time, double or integer, attributes."""
-    place = start
-    if end - place >= 9 and data[place] == 0x11:  # noqa: PLR2004 - when it began to count
-        place += 9
-    if end - place < 18 or data[place] != 0x19:  # noqa: PLR2004 - time and value
-        return NONE
-    moment = whole(data, place + 1) // 1_000_000
-    place += 9
-    double = data[place] == 0x21  # noqa: PLR2004 - a double
-    if double:
-        bits[count] = whole(data, place + 1)
-        place += 9
-    while place < end and data[place] == 0x2A:  # noqa: PLR2004 - exemplars
-        a, b = inside(data, place, end, 5)
-        if a < 0 or not exemplar(data, a, b):
-            return NONE
-        marks[EXEMPLARS] += 1
-        place = b
-    if not double:
-        if end - place < 9 or data[place] != 0x31:  # noqa: PLR2004 - an integer
-            return NONE
-        value[count] = np.float64(whole(data, place + 1))
-        place += 9
-    if not 0 < moment <= LATEST:
-        return NONE
-    at[count] = moment
-    attributes = place
+@compiled
+def _kind(data: Any, start: Any, end: Any, kind: Any) -> Any:
+    """Where the points are, whether they are deltas, and of a sum that only grows; or NONE."""
+    place, first, last = start, start, start
+    temporality, grows = np.uint8(0), np.uint8(0)
     while place < end:
-        a, b = inside(data, place, end, 7)
-        if a < 0:
-            return NONE
-        place = b
-    return child(data, attributes, end, parent, learn, slots, nodes, arena, used)
+        tag = data[place]
+        if tag == 0x0A:  # noqa: PLR2004 - points
+            _, b = inside(data, place, end, 1)
+            if b < 0 or (first < last and place != last):
+                return NONE, NONE, False, False
+            if first == last:
+                first = place
+            place = last = b
+            continue
+        if end - place < 2:  # noqa: PLR2004 - a tag and a small number
+            return NONE, NONE, False, False
+        if tag == 0x10 and temporality == 0:  # noqa: PLR2004 - its temporality
+            temporality = data[place + 1]
+        elif tag == 0x18 and grows == 0 and kind == SUM:  # noqa: PLR2004 - whether it only grows
+            grows = data[place + 1]
+        else:
+            return NONE, NONE, False, False
+        place += 2
+    told = temporality in (DELTA, CUMULATIVE)
+    if told != (kind in (SUM, HISTOGRAM, EXPONENTIAL)) or grows > 1:
+        return NONE, NONE, False, False
+    return first, last, temporality == DELTA, grows == 1

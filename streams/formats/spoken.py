@@ -16,7 +16,7 @@ PLACE, SIZE, ROOM = (
     2,
 )  # of an entry: where its pairs are, how many; for how many there is room
 NEVER = -1  # the size of one that has not spoken
-MOST = 1 << 23  # pairs, 128 MiB; then all are forgotten, which costs each its next quantiles
+MOST = 1 << 22  # pairs, 64 MiB; then all are forgotten, which costs each its next quantiles
 
 
 class Spoken:

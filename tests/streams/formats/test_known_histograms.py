@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
@@ -18,6 +19,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Exemplar, Metric
 
 from streams.formats.columns import Reading, Rows
+from streams.formats.otlp_line_scan import KnownLogRecords
 from streams.formats.otlp_scan import KnownPoints, Passage
 from tests.streams.formats import contract
 from tests.streams.formats.reading import NOW, parsed, reading, samples
@@ -110,11 +112,11 @@ class Exporter:
 
     def _metric(self, metric: Any, kind: str, service: str, points: int) -> None:
         data = getattr(metric, kind)
-        delta = len(service) % 2 == 1
+        delta = service == "cart"
         if kind not in {"gauge", "summary"}:
             data.aggregation_temporality = DELTA if delta else CUMULATIVE
         if kind == "sum":
-            data.is_monotonic = self.chance.random() < 0.5
+            data.is_monotonic = service == "shop"
         for number in range(points):
             point = data.data_points.add(time_unix_nano=self.at * 1_000_000)
             point.attributes.extend(pairs(route=f"/{number}"))
@@ -246,6 +248,7 @@ def test_a_request_cut_off_anywhere_is_read_alike() -> None:
 def _mutants(count: int, seed: int) -> None:
     pair, exporter = Pair(), Exporter(seed, 0.0)
     seeds = [exporter.request(points=2) for _ in range(3)]
+    seeds.append(_backwards(ExportMetricsServiceRequest.FromString(seeds[-1])))
     pair.agree(*seeds)
     met = sum(pair.agree(one) for one in islice(contract.mutations(seeds, seeds, seed), count))
     assert met, "no mutant was read at all"
@@ -342,6 +345,63 @@ def test_fields_of_a_point_may_stand_in_any_order() -> None:
     assert pair.known.slow - slow < 10, "most need no other reader"
 
 
+def _backwards(message: Any) -> bytes:
+    """A message as the collector writes it: the last field first, what is repeated in its order."""
+    made = b""
+    for field, value in reversed(message.ListFields()):
+        if field.message_type:
+            each = value if field.is_repeated else [value]
+            made += b"".join(_delimited(field.number, _backwards(one)) for one in each)
+        else:
+            alone = type(message)()
+            if field.is_repeated:
+                getattr(alone, field.name).extend(value)
+            else:
+                setattr(alone, field.name, value)
+            made += alone.SerializeToString()
+    return made
+
+
+def test_what_the_collector_writes_is_read_by_compiled_code() -> None:
+    """It writes all messages from their end, and metadata beside a metric's data."""
+    pair, exporter = Pair(), Exporter(15, 0.0)
+    exporter.chance.choice = lambda given: given[-1]  # type: ignore[assignment] # everything grows
+    for number in range(10):
+        raw = exporter.request()
+        request = ExportMetricsServiceRequest.FromString(raw)
+        for holder in request.resource_metrics:
+            holder.schema_url = holder.scope_metrics[0].schema_url = "https://x.example/1"
+            for metric in holder.scope_metrics[0].metrics:
+                metric.metadata.extend(pairs(**{"prometheus.type": "counter"}))
+        other = _backwards(request)
+        assert ExportMetricsServiceRequest.FromString(other) == request
+        assert other != request.SerializeToString()
+        assert pair.agree(other)
+        assert pair.agree(request.SerializeToString())
+        assert pair.known.slow == (3 if number else 2), "new; then the first quantiles"
+
+
+def test_a_collectors_log_records_are_known_when_they_come_again() -> None:
+    """Resource and scope stand behind the records there."""
+    request = ExportLogsServiceRequest()
+    holder = request.resource_logs.add(schema_url="https://x.example/1")
+    holder.resource.attributes.extend(pairs(**{"service.name": "shop"}))
+    scoped = holder.scope_logs.add()
+    scoped.scope.name = "lib"
+    scoped.log_records.add(
+        time_unix_nano=NOW * 1_000_000, body=AnyValue(string_value="it is"), severity_text="INFO",
+        attributes=pairs(a="b"),
+    )  # fmt: skip
+    raw = _backwards(request)
+    using = reading(late_s=0, future_s=0)
+    first = parsed("otlp-proto", raw, using=using)
+    known = using.series.known(("otlp lines", ""), KnownLogRecords)
+    assert known.read([raw], using.limits)[1].tolist() == [True]
+    again = parsed("otlp-proto", raw, using=using)
+    assert again.lines.text == first.lines.text == ["it is"]
+    assert (again.lines.labels, again.lines.service) == (first.lines.labels, first.lines.service)
+
+
 def _dense(histograms: int, at: int) -> bytes:
     """A few bytes a bucket: more samples than a request of that size has as a rule."""
     request = ExportMetricsServiceRequest()
@@ -389,6 +449,7 @@ def test_a_request_has_no_more_points_for_being_known(elements: int) -> None:
 def test_an_aborted_transaction_takes_deltas_of_histograms_along() -> None:
     pair, exporter = Pair(), Exporter(14, 0.0)
     pair.agree(*(exporter.request() for _ in range(4)))
+    pair.fast.series.totals.ended(committed=True)
     raw = exporter.request()
     values = []
     for _ in range(2):
