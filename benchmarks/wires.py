@@ -98,7 +98,7 @@ def _row(payload: Payload, say: Callable[[str], None]) -> dict[str, Any]:
             "frames on the wire": frames / payload.elements,
         },
     }
-    what = "lines" if payload.lines else "samples"
+    what = "lines" if payload.lines else "points" if payload.samples else "samples"
     end = "template rates" if payload.lines else "anomalies"
     say(f"  plain consume + {payload.decoder}: {plain:,.0f} {what}/s "
         f"(parse alone {peers['parse_only']['per_s']:,.0f})")  # fmt: skip
