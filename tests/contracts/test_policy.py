@@ -101,7 +101,7 @@ def both(
         (folder / "data.yaml").write_text(data)
     log = tmp_path_factory.mktemp("opa") / "opa.log"
     process, url = started(opa_binary, folder, log)
-    client = Opa(OpaSettings(url=url, timeout_s=60))
+    client = Opa(OpaSettings(url=url, timeout_s=10))
     try:
         yield Rego(folder), client
     finally:
