@@ -31,7 +31,7 @@ demo: setup  ## a real fault, found and fixed, on a real Kafka: two minutes
 
 # In two runs; 5 is pytest's status when a part that was asked for has no test in one of them.
 test: setup  ## every test but the long fault tests
-	@$(BIN)/pytest -m "not faults and not alone" --numprocesses 4 --dist loadgroup $(ARGS) || [ $$? = 5 ]
+	@$(BIN)/pytest -m "not faults and not alone" --numprocesses 3 $(ARGS) || [ $$? = 5 ]
 	@$(BIN)/pytest -m "alone and not faults" $(ARGS) || [ $$? = 5 ]
 
 check: setup  ## lint, types, import contracts, schemas, runbooks, policies

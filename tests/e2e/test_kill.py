@@ -31,11 +31,7 @@ from tests.e2e.world import RESOLVED_S, World, running
 REACHED_S = 60.0  # without news; an incident comes to its last stage in ten seconds
 APART_S = 8  # of fed data, a second: how far behind the next incident is
 
-pytestmark = [
-    pytest.mark.broker,
-    pytest.mark.timeout(900),
-    pytest.mark.xdist_group("e2e"),  # starts 16 processes, on two cores: one world at a time
-]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(900)]  # starts 16 processes, on two cores
 
 Wait = Callable[[World, Shop], None]
 

@@ -46,7 +46,7 @@ POISON: dict[str, tuple[bytes | None, str]] = {  # a record's value and its sche
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
-pytestmark = [pytest.mark.broker, pytest.mark.xdist_group("e2e")]  # one world at a time
+pytestmark = pytest.mark.broker
 
 
 class Echo:

@@ -29,7 +29,7 @@ LAYOUT = {
 TAKEN_OVER_S = 60.0  # its session ends after 6 s, then the other one reads the ledger
 DONE, UNDONE = "done", "undone"  # what the target had made of the request when the worker froze
 
-pytestmark = [pytest.mark.broker, pytest.mark.xdist_group("e2e")]  # one world at a time
+pytestmark = pytest.mark.broker
 
 
 def run_is_over(world: World, shop: Shop) -> bool:
