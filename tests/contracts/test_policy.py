@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +102,10 @@ def both(
         (folder / "data.yaml").write_text(data)
     log = tmp_path_factory.mktemp("opa") / "opa.log"
     process, url = started(opa_binary, folder, log)
-    client = Opa(OpaSettings(url=url, timeout_s=10))
     try:
-        yield Rego(folder), client
+        with closing(Opa(OpaSettings(url=url, timeout_s=10))) as client:
+            yield Rego(folder), client
     finally:
-        client.close()
         process.terminate()
         process.wait(timeout=60)
 
