@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
@@ -106,12 +106,17 @@ class Worker:
         with TURN:
             return self._process.is_alive()
 
+    def ask_to_stop(self) -> None:
+        """Let it end, also when it is frozen, or has ended just now."""
+        if self.running:
+            with suppress(ProcessLookupError):
+                self.send(signal.SIGCONT)
+                self.send(signal.SIGTERM)
+
     def stop(self) -> None:
         """End it in order, or by force when it takes long."""
         self._hears.close()
-        if self._process.is_alive():
-            self.send(signal.SIGCONT)
-            self._process.terminate()
+        self.ask_to_stop()
         self._process.join(STOP_S)
         if self._process.is_alive():
             self.send(signal.SIGUSR1)  # it writes where it stands
@@ -175,9 +180,8 @@ class Workers:
 
     def _stop(self) -> None:
         for worker in self._all.values():
-            if hasattr(worker, "_process") and worker.running:
-                worker.send(signal.SIGCONT)
-                worker.send(signal.SIGTERM)
+            if hasattr(worker, "_process"):
+                worker.ask_to_stop()
         with ExitStack() as stack:
             for worker in self._all.values():
                 if hasattr(worker, "_process"):
