@@ -181,11 +181,6 @@ def pulse(as_of: int) -> Samples:
     return Samples([], none, none.astype(np.int64), none.astype(np.float64), as_of)
 
 
-def write_lines(lines: Lines) -> bytes:
-    """The frame of log lines as Arrow IPC."""
-    return LineWriter(lines).write(np.arange(len(lines.text)))
-
-
 class LineWriter:
     """Log lines of which frames are written, some of them at a time: encoded once for all."""
 

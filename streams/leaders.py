@@ -86,6 +86,18 @@ def offsets(
     return found
 
 
+def every_offset(
+    admin: Any, places: Collection[Place], which: OffsetSpec, patience_s: float
+) -> dict[Place, int]:
+    """`offsets`, of which none may be missing. Raises KafkaException for the first that is."""
+    found: dict[Place, int] = {}
+    for place, offset in offsets(admin, places, which, patience_s).items():
+        if not isinstance(offset, int):
+            raise KafkaException(offset)
+        found[place] = offset
+    return found
+
+
 def is_unled(found: int | KafkaError) -> bool:
     """Whether the answer is that nobody leads the partition."""
     return not isinstance(found, int) and found.code() in NO_LEADER

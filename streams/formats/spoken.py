@@ -10,11 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-PLACE, SIZE, ROOM = (
-    0,
-    1,
-    2,
-)  # of an entry: where its pairs are, how many; for how many there is room
+PLACE, SIZE, ROOM = 0, 1, 2  # of an entry: where its pairs are, how many, and how many might be
 NEVER = -1  # the size of one that has not spoken
 MOST = 1 << 22  # pairs, 64 MiB; then all are forgotten, which costs each its next quantiles
 

@@ -23,6 +23,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from streams.connection import KafkaSettings
 from streams.intake.lanes import Place
+from streams.leaders import every_offset
 
 log = logging.getLogger(__name__)
 
@@ -52,18 +53,9 @@ class Extent:
 
     def ends(self, places: Collection[Place]) -> dict[Place, int]:
         """Where partitions end that are not empty, open transactions included."""
-        begin = self._offsets(places, OffsetSpec.earliest())
-        end = self._offsets(places, OffsetSpec.latest())
+        begin = every_offset(self._admin, places, OffsetSpec.earliest(), ANSWER_S)
+        end = every_offset(self._admin, places, OffsetSpec.latest(), ANSWER_S)
         return {place: end[place] for place in places if end[place] > begin[place]}
-
-    def _offsets(self, places: Collection[Place], which: OffsetSpec) -> dict[Place, int]:
-        asked = self._admin.list_offsets(
-            {TopicPartition(*place): which for place in places}, request_timeout=ANSWER_S
-        )
-        return {
-            (place.topic, place.partition): answer.result(ANSWER_S).offset
-            for place, answer in asked.items()
-        }
 
     def committed(self, places: Collection[Place]) -> dict[Place, int]:
         """How far the group has committed; below 0 where it has not."""

@@ -28,7 +28,6 @@ from schemas.topics import INTAKE_REPORTS
 from streams import leaders
 from streams.cluster import PATIENCE_S, quiet, reach
 from streams.connection import KafkaSettings
-from streams.leaders import Place
 
 log = logging.getLogger(__name__)
 LARGEST = 16 * 1024 * 1024  # bytes
@@ -166,8 +165,8 @@ def lag(kafka: KafkaSettings, group: str, topics: Iterable[str]) -> dict[str, in
             [ConsumerGroupTopicPartitions(name, [TopicPartition(*place) for place in places])],
             request_timeout=PATIENCE_S,
         )[name].result()
-        ends = _offsets(admin, places, OffsetSpec.latest())
-        begins = _offsets(admin, places, OffsetSpec.earliest())
+        ends = leaders.every_offset(admin, places, OffsetSpec.latest(), PATIENCE_S)
+        begins = leaders.every_offset(admin, places, OffsetSpec.earliest(), PATIENCE_S)
     except KafkaException as error:
         raise Unavailable(f"Kafka at {kafka.brokers}: {error.args[0].str()}") from error
     result = dict.fromkeys((topic for topic, _ in places), 0)
@@ -175,13 +174,4 @@ def lag(kafka: KafkaSettings, group: str, topics: Iterable[str]) -> dict[str, in
         where = place.topic, place.partition
         done = max(place.offset, begins[where])  # negative: nothing was committed
         result[place.topic] += max(0, ends[where] - done)
-    return result
-
-
-def _offsets(admin: Any, places: list[Place], which: OffsetSpec) -> dict[Place, int]:
-    result = {}
-    for place, offset in leaders.offsets(admin, places, which, PATIENCE_S).items():
-        if not isinstance(offset, int):
-            raise KafkaException(offset)
-        result[place] = offset
     return result

@@ -17,9 +17,9 @@ from schemas.frames import (
     read_samples,
     rows,
     service_of,
-    write_lines,
     write_samples,
 )
+from tests.frames import write_lines
 
 NAMES = ['cpu{service="a"}', 'cpu{service="b"}']
 SAMPLES = Samples(

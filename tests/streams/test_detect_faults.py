@@ -20,10 +20,11 @@ import pyarrow as pa
 import pytest
 from confluent_kafka import Producer
 
-from schemas.frames import Lines, write_lines, write_samples
+from schemas.frames import Lines, write_samples
 from schemas.topics import ANOMALIES, PARTITIONS, SAMPLES
 from streams.broker.embedded import EmbeddedBroker
 from streams.connection import KafkaSettings
+from tests.frames import write_lines
 from tests.streams.counting import Witness
 from tests.streams.detect_world import (
     SERIES,

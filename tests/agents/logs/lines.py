@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from schemas.frames import CodedLines, Lines, read_coded_lines, write_lines
+from schemas.frames import CodedLines, Lines, read_coded_lines
+from tests.frames import write_lines
 
 T0 = 1_767_323_040_000  # epoch ms, a bucket's begin
 

@@ -18,7 +18,7 @@ from agents.approve import Approve, ApproveSettings
 from schemas.avro import encode
 from schemas.errors import Rejected
 from schemas.event import Event
-from schemas.frames import Lines, Samples, write_lines, write_samples
+from schemas.frames import Lines, Samples, write_samples
 from schemas.plans import Approval, Approved
 from schemas.results import Rollback
 from schemas.templates import Template
@@ -40,6 +40,7 @@ from streams.connection import KafkaSettings
 from streams.follow import Follower
 from streams.settings import Settings
 from streams.topics import create
+from tests.frames import write_lines
 from tests.story import Script, fixed
 from tests.streams.commands.conftest import Kept, Sentinel
 
