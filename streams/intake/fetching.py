@@ -16,6 +16,8 @@ from streams.intake.offsets import Offsets
 
 log = logging.getLogger(__name__)
 
+LOOK_MS = 10_000  # between two looks for topics and partitions that were made meanwhile
+
 
 def fetching_consumer(
     shared: dict[str, Any], *, group: str, name: str, start: str, changes: dict[str, Any]
@@ -33,6 +35,8 @@ def fetching_consumer(
         "enable.auto.offset.store": False,
         "auto.offset.reset": start,
         "partition.assignment.strategy": "cooperative-sticky",
+        # The library looks every five minutes, and asks who misses a series to wait as long.
+        "topic.metadata.refresh.interval.ms": LOOK_MS,
         # Default queueing made a consumer of uncompressed topics five times slower.
         "queued.min.messages": 10_000_000,
         "fetch.queue.backoff.ms": 5,

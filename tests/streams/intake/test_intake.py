@@ -20,12 +20,13 @@ from streams.broker.embedded import EmbeddedBroker
 from streams.connection import KafkaSettings
 from streams.formats import FORMATS
 from streams.formats.columns import Batch, Parsed, Reading
+from streams.intake import fetching
 from streams.intake.framing import partition_of
 from streams.intake.intake import KEPT_BYTES, Intake
 from streams.intake.settings import IntakeSettings
 from streams.topics import create
 from tests.streams.formats.test_remote_write import OTLP, VERSION_1, VERSION_2
-from tests.streams.kafka_world import letters, put, records, rows, samples, until, world
+from tests.streams.kafka_world import TOPICS, letters, put, records, rows, samples, until, world
 
 log = logging.getLogger(__name__)
 ANY_TIME = {"late_s": 0, "future_s": 0}
@@ -238,6 +239,25 @@ def test_a_fault_of_a_parser_costs_one_record(
         until(lambda: count(registry, "records") == 52)
     assert sorted(row.value for row in samples(kafka)) == list(range(51))
     assert [letter.rule for letter in letters(kafka)] == ["parser-failed"]
+
+
+@pytest.mark.broker
+def test_a_topic_that_is_made_later_is_read_without_a_restart(
+    broker: EmbeddedBroker, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client library looks for topics every five minutes; who fills one does not wait so long."""
+    monkeypatch.setattr(fetching, "LOOK_MS", 200)
+    kafka = KafkaSettings(
+        brokers=broker.bootstrap, prefix=f"{topic_prefix}-", topic_prefix=f"{topic_prefix}-"
+    )
+    create(kafka, tuple(topic for topic in TOPICS if topic != RAW_LOGS))
+    put(kafka, RAW_METRICS, [event(1)])
+    registry = CollectorRegistry()
+    with working(kafka, IntakeSettings.model_validate({"limits": ANY_TIME}), registry):
+        until(lambda: count(registry, "records") == 1)
+        create(kafka, (RAW_LOGS,))
+        put(kafka, RAW_LOGS, [event(2)])
+        until(lambda: count(registry, "records") == 2)
 
 
 @pytest.mark.broker
