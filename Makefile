@@ -5,6 +5,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
+# Images of Python set it, and then every process of ours compiles all of its sources anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup demo test check fix schemas protos bench faults lock clean
 
 help:  ## what can be made
