@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from agents.scorer.jit import compiled, kept
+from agents.scorer.jit import compiled, kept, lean
 from streams.formats.epoch import LATEST, SECONDS
+from streams.formats.json_string import ESCAPED, span, string
 from streams.formats.known import instant
 from streams.formats.limits import Limits
 from streams.formats.line_scan import ASCII, END, LEVEL, FoundLines, named, severities, texts, utf8
@@ -32,9 +33,6 @@ ORIGIN, TEXT, TIME, STATED, NEVER, PASSED = range(6)  # what a field is for; PAS
 QUOTE, ESCAPE, OPEN, CLOSE, LIST, LISTED, COLON, COMMA = 34, 92, 123, 125, 91, 93, 58, 44
 MINUS, PLUS, POINT, ZERO, NINE = 45, 43, 46, 48, 57
 WORDS = tuple(np.frombuffer(word, np.uint8) for word in (b"true", b"false", b"null"))
-ESCAPED = np.zeros(256, np.uint8)  # what stands behind an escape, and what it means
-for _written, _meant in zip(b'"\\/bfnrt', b'"\\/\b\f\n\r\t', strict=True):
-    ESCAPED[_written] = _meant
 
 
 class KnownLines:
@@ -166,8 +164,8 @@ def _object(
 ) -> Any:  # fmt: skip
     """The node of a line's origin, its text's place, time and level in `say`; or NONE."""
     every = np.uint8(0)
-    for k in range(start, stop):
-        every |= data[k]
+    for k in range(np.uint64(start), np.uint64(stop)):
+        every |= data[np.uint64(k)]
     if every >= ASCII and not utf8(data, start, stop):
         return NONE
     place = _blank(data, start, stop)
@@ -179,7 +177,7 @@ def _object(
     place = _blank(data, place + 1, stop)
     while leaf >= 0 and place < stop and data[place] == QUOTE:
         name = place
-        behind = _string(data, place, stop, False)
+        behind = string(data, place, stop, False)
         if behind < 0:
             return NONE
         if fields == FIELDS:
@@ -193,17 +191,17 @@ def _object(
         if place >= stop:
             return NONE
         if role == ORIGIN:
-            behind = _span(data, place, stop)
+            behind = span(data, place, stop)
             if behind < 0:
                 return NONE
             leaf = child(data, name, behind, leaf, learn, slots, nodes, arena, used)
         elif role == TEXT:
-            behind = _string(data, place, stop, True)
+            behind = string(data, place, stop, True)
             if behind < 0 or say[0] >= 0:
                 return NONE
             say[0], say[1] = place + 1, behind - 1
         elif role == STATED:
-            behind = _string(data, place, stop, False)
+            behind = string(data, place, stop, False)
             if behind < 0 or say[3] >= 0:
                 return NONE
             say[3] = _level(data, place + 1, behind - 1)
@@ -233,67 +231,22 @@ def _object(
     return NONE
 
 
-@compiled
+@lean
 def _blank(data: Any, place: Any, stop: Any) -> Any:
     """Where white space ends."""
-    while place < stop and data[place] in (32, 10, 13, 9):
+    while place < stop and data[np.uint64(place)] <= 32:
+        if data[np.uint64(place)] not in (32, 10, 13, 9):
+            break
         place += 1
     return place
 
 
-@compiled
-def _string(data: Any, place: Any, stop: Any, escapes: Any) -> Any:
-    """Behind a string's last quote, or NONE; with `escapes` those of one character may be in it."""
-    if data[place] != QUOTE:
-        return NONE
-    i = place + 1
-    while i < stop:
-        byte = data[i]
-        if byte == QUOTE:
-            return i + 1
-        if byte < 32:
-            return NONE
-        if byte == ESCAPE:
-            if not escapes or i + 1 >= stop or ESCAPED[data[i + 1]] == 0:
-                return NONE
-            i += 1
-        i += 1
-    return NONE
-
-
-@compiled
-def _span(data: Any, place: Any, stop: Any) -> Any:
-    """Behind a value; whether it is one at all is known of its like that was learned."""
-    depth = 0
-    i = place
-    while i < stop:
-        byte = data[i]
-        if byte == QUOTE:
-            i += 1
-            while i < stop and data[i] != QUOTE:
-                i += 2 if data[i] == ESCAPE else 1
-            if i >= stop:
-                return NONE
-            if depth == 0:
-                return i + 1
-        elif byte in (OPEN, LIST):
-            depth += 1
-        elif byte in (CLOSE, LISTED):
-            if depth <= 1:
-                return i + depth if i + depth > place else NONE
-            depth -= 1
-        elif depth == 0 and byte in (COMMA, 32, 10, 13, 9):
-            return i if i > place else NONE
-        i += 1
-    return NONE
-
-
-@compiled
+@lean
 def _passed(data: Any, place: Any, stop: Any) -> Any:
     """Behind a plain value that nobody asks for: a string, a number, true, false or null."""
     byte = data[place]
     if byte == QUOTE:
-        return _string(data, place, stop, True)
+        return string(data, place, stop, True)
     for word in WORDS:
         if place + word.size <= stop:
             k = 0
@@ -314,14 +267,14 @@ def _passed(data: Any, place: Any, stop: Any) -> Any:
     return i  # with an exponent the next byte is none that may follow
 
 
-@compiled
+@lean
 def _digits(data: Any, place: Any, stop: Any) -> Any:
     while place < stop and ZERO <= data[place] <= NINE:
         place += 1
     return place
 
 
-@compiled
+@lean
 def _role(
     data: Any, start: Any, end: Any, names: Any, ends: Any, roles: Any, hints: Any, field: Any
 ) -> Any:
@@ -335,19 +288,19 @@ def _role(
     return PASSED
 
 
-@compiled
+@lean
 def _is(data: Any, start: Any, end: Any, names: Any, ends: Any, n: Any) -> Any:
     first = ends[n - 1] if n else np.int64(0)
     size = ends[n] - first
     if size != end - start:
         return False
     for k in range(size):  # noqa: SIM110 - what numba compiles
-        if data[start + k] != names[first + k]:
+        if data[np.uint64(start + k)] != names[np.uint64(first + k)]:
             return False
     return True
 
 
-@compiled
+@lean
 def _level(data: Any, start: Any, end: Any) -> Any:
     """The level of a severity's name, 0 for an unknown one, NONE for one beyond ASCII."""
     for i in range(start, end):
@@ -361,23 +314,26 @@ def _level(data: Any, start: Any, end: Any) -> Any:
     return LEVEL[name] if name >= 0 else np.int64(0)
 
 
-@compiled
+@lean
 def _copied(data: Any, start: Any, end: Any, out: Any, free: Any) -> Any:
     """A text without its escapes, written to `out`; its size."""
+    place = free
+    for i in range(np.uint64(start), np.uint64(end)):
+        out[np.uint64(place)] = data[np.uint64(i)]
+        place += 1
     size = end - start
     escaped = False
-    for i in range(start, end):
-        escaped |= data[i] == ESCAPE
+    for i in range(np.uint64(start), np.uint64(end)):
+        escaped |= data[np.uint64(i)] == ESCAPE
     if not escaped:
-        out[free : free + size] = data[start:end]
         return size
     i, place = start, free
     while i < end:
-        byte = data[i]
+        byte = data[np.uint64(i)]
         if byte == ESCAPE:
             i += 1
-            byte = ESCAPED[data[i]]
-        out[place] = byte
+            byte = ESCAPED[data[np.uint64(i)]]
+        out[np.uint64(place)] = byte
         place += 1
         i += 1
     return place - free

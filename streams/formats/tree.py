@@ -86,6 +86,10 @@ def child(
         total = (total ^ np.uint64(whole(data, place))) * np.uint64(0x9FB21C651E98DF25)
         total ^= total >> np.uint64(32)
         place += 8
+    if place < end and end - start >= 8:  # noqa: PLR2004 - a word, the last; overlaps the one before
+        total = (total ^ np.uint64(whole(data, end - 8))) * np.uint64(0x9FB21C651E98DF25)
+        total ^= total >> np.uint64(32)
+        place = end
     for i in range(place, end):
         total = (total ^ np.uint64(data[np.uint64(i)])) * np.uint64(0x9FB21C651E98DF25)
     total ^= total >> np.uint64(29)
@@ -121,6 +125,8 @@ def _same(one: Any, i: Any, other: Any, j: Any, size: Any) -> Any:
         if whole(one, i + k) != whole(other, j + k):
             return False
         k += 8
+    if k < size and size >= 8:  # noqa: PLR2004 - a word
+        return whole(one, i + size - 8) == whole(other, j + size - 8)
     while k < size:
         if one[np.uint64(i + k)] != other[np.uint64(j + k)]:
             return False
