@@ -167,7 +167,7 @@ def write_samples(samples: Samples) -> bytes:
             pa.DictionaryArray.from_arrays(
                 pa.array(samples.code, pa.int32()), pa.array(list(samples.names), pa.string())
             ),
-            pa.array(samples.at, pa.int64()).cast(pa.timestamp("ms", tz="UTC")),
+            pa.array(samples.at, pa.int64()).view(pa.timestamp("ms", tz="UTC")),
             pa.array(samples.value, pa.float64()),
         ],
         schema=SAMPLES.with_metadata({AS_OF: b"%d" % samples.as_of}) if samples.as_of else SAMPLES,
@@ -195,7 +195,7 @@ class LineWriter:
         batch = pa.record_batch(
             [
                 _some((self.services, self.service), chosen),
-                pa.array(self._at[chosen], pa.int64()).cast(pa.timestamp("ms", tz="UTC")),
+                pa.array(self._at[chosen], pa.int64()).view(pa.timestamp("ms", tz="UTC")),
                 _some(self._severity, chosen),
                 self._text.take(places),
                 _some(self._labels, chosen),

@@ -6,7 +6,8 @@ time is the bucket's number, so a replay gives the same lives with the same ids.
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from operator import itemgetter
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -149,7 +150,10 @@ def silent(life: Life | None, quiet: Quiet, about: "About") -> Step:
 
 
 def error_share(
-    life: Life | None, past: Sequence[tuple[int, int]], evidence: Sequence[str], about: "About"
+    life: Life | None,
+    past: Sequence[tuple[int, int]],
+    evidence: Callable[[], Sequence[str]],
+    about: "About",
 ) -> Step:
     """The share of errors in a minute against the half hour before; `past` is by bucket."""
     before, recent = _summed(past[:-RECENT]), _summed(past[-RECENT:])
@@ -167,7 +171,7 @@ def error_share(
         life.score = max(life.score, verdict.score)
         if recent.share >= 0.5:  # noqa: PLR2004 - half of all that is said
             life.severity = Severity.high
-        life.lines = list(evidence)
+        life.lines = list(evidence())
         life.reason = verdict.reason
     return _next(life, about, active=active, calm=CALM_SHARE)
 
@@ -238,4 +242,4 @@ def _first_line(text: str) -> str:
 
 
 def _summed(past: Sequence[tuple[int, int]]) -> Counts:
-    return Counts(sum(errors for errors, _ in past), sum(total for _, total in past))
+    return Counts(sum(map(itemgetter(0), past)), sum(map(itemgetter(1), past)))

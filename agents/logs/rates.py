@@ -8,11 +8,12 @@ an hour ends with Prometheus' stale marker. All state is in the Tally and in its
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple, Self
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from agents.logs.entries import ERROR, LEVELS, NARROW, Entries
 from agents.logs.lives import BUCKET_S, EVIDENCE, Said
@@ -55,6 +56,8 @@ class Tally:
         self._newest = -1  # time of the newest line of all, epoch milliseconds; -1 before it
         self._clock = 0  # by how much it has grown, of jumps STEP_MS alone, milliseconds
         self._services: dict[str, Service] = {}
+        self._errors: dict[str, dict[str, str]] = {}  # service -> template -> its newest, as it is
+        self._named: dict[tuple[str, int], _Named] = {}  # service and severity -> what rates it has
         self._most = settings.max_templates
         self._late_ms, self._wait_ms = round(settings.late_s * 1000), round(settings.wait_s * 1000)
         self._bounds = Bounds(
@@ -82,7 +85,7 @@ class Tally:
             if type(lines) is not Counter:  # none, or as loaded
                 lines = counts[rank] = Counter(lines)
             lines.update(idents)  # by compiled code
-            for ident in set(idents) - service.known.keys():
+            for ident in set(idents).difference(service.known):  # no walk through all known
                 if ident not in service.fresh:
                     unknown.add((code, ident))
         if unknown:
@@ -107,13 +110,14 @@ class Tally:
         if self._newest >= 0:
             self._clock += min(max(newest - self._newest, 0), STEP_MS)
         self._newest = max(self._newest, newest)
-        rates, closed = _Rates(), Closed({}, [], [])
+        rates, closed = _Rates(self._named), Closed({}, [], [])
         for name, service in self._services.items():
             own = service.newest - self._late_ms
             alone = max(self._clock - service.spoke_at - self._wait_ms, 0)
             own, until = own // BUCKET_MS, (own + alone) // BUCKET_MS
             for moment in _moments(service, own, until):
-                shown = service.close(moment, self._bounds, name, text)
+                evidence = partial(self._evidence, name, service)
+                shown = service.close(moment, self._bounds, name, text, evidence)
                 rates.add(name, moment.bucket, shown.rates)
                 closed.notes.extend((name, moment.bucket, note) for note in shown.notes)
                 closed.said.extend((name, said) for said in shown.said)
@@ -123,6 +127,8 @@ class Tally:
 
     def dump(self) -> bytes:
         """Everything as bytes with its version."""
+        for name, service in self._services.items():
+            self._evidence(name, service)
         wire = _Wire(VERSION, self._newest, self._clock, self._services)
         return msgspec.msgpack.encode(wire)
 
@@ -168,25 +174,23 @@ class Tally:
                     return
 
     def _keep_errors(self, entries: Entries, ids: Sequence[str]) -> None:
-        """Keep the newest errors of different templates of each service, masked."""
+        """Keep the newest errors of different templates of each service."""
         places = np.flatnonzero(entries.rank >= ERROR)
         if not len(places):
             return
         of = entries.service[places]
         for code in np.unique(of).tolist():
-            service = self._services[entries.services[code]]
-            errors = service.errors
-            newest: dict[str, int] = {}
+            errors = self._errors.setdefault(entries.services[code], {})
+            newest: dict[str, str] = {}
             for place in places[of == code][: -LOOK_BACK - 1 : -1].tolist():
-                newest.setdefault(ids[place], place)
-            if service.noted == service.next and all(ident in errors for ident in newest):
-                continue  # masking costs more than a newer line of the same is worth
-            service.noted = service.next
-            for ident, place in reversed(list(newest.items())[:EVIDENCE]):
-                errors.pop(ident, None)
-                errors[ident] = shown(entries.text[place])
-            while len(errors) > EVIDENCE:
-                del errors[next(iter(errors))]
+                newest.setdefault(ids[place], entries.text[place])
+            _renew(errors, list(newest.items())[EVIDENCE - 1 :: -1])
+
+    def _evidence(self, name: str, service: Service) -> list[str]:
+        """The newest errors of a service, masked when they are told or saved, not sooner."""
+        if errors := self._errors.pop(name, None):
+            _renew(service.errors, [(ident, shown(text)) for ident, text in errors.items()])
+        return list(service.errors.values())
 
     # ---- bounds
 
@@ -204,6 +208,7 @@ class Tally:
         for name, service in list(self._services.items()):
             if not service.known and service.idle():
                 del self._services[name]
+        self._named = {key: it for key, it in self._named.items() if key[0] in self._services}
 
 
 def _moments(service: Service, own: int, until: int) -> Iterator[Moment]:
@@ -245,43 +250,74 @@ def _groups(entries: Entries, ids: Sequence[str]) -> Iterator[tuple[int, int, in
         yield *divmod(pair, len(LEVELS)), first + later, ordered[begin:end]
 
 
-class _Rates:
-    """Samples as they come, by service."""
+def _renew(errors: dict[str, str], newer: Iterable[tuple[str, str]]) -> None:
+    """Put newer ones behind the others; the oldest go."""
+    for ident, text in newer:
+        errors.pop(ident, None)
+        errors[ident] = text
+    while len(errors) > EVIDENCE:
+        del errors[next(iter(errors))]
 
-    def __init__(self) -> None:
+
+class _Named(NamedTuple):
+    """The templates that a severity of a service had rates of last, and their series."""
+
+    idents: list[str]
+    names: list[str]
+
+
+class _Rates:
+    """Samples as they come, by service; mostly of the same series as in the bucket before."""
+
+    def __init__(self, named: dict[tuple[str, int], _Named]) -> None:
+        self._named = named
         self._columns: dict[str, _Columns] = {}
 
     def add(self, service: str, bucket: int, rates: Iterable[Rates]) -> None:
-        columns = self._columns.setdefault(service, _Columns({}, [], [], []))
+        columns = self._columns.setdefault(service, _Columns({}, {}, [], [], []))
         at = (bucket + 1) * BUCKET_MS
         for rank, idents, lines, ended in rates:
-            columns.add(at, [series(service, rank, ident) for ident in idents], lines)
-            columns.add(at, [series(service, rank, i) for i in ended], [STALE] * len(ended))
+            named = self._named.get((service, rank))
+            if named is None or named.idents != idents:
+                named = _Named(idents, [series(service, rank, ident) for ident in idents])
+                self._named[service, rank] = named
+            columns.add(at, rank, named.names, lines)
+            if ended:
+                names = [series(service, rank, ident) for ident in ended]
+                columns.add(at, rank, names, [STALE] * len(ended))
 
     def samples(self) -> dict[str, Samples]:
         return {
-            service: columns.samples() for service, columns in self._columns.items() if columns.code
+            service: columns.samples()
+            for service, columns in self._columns.items()
+            if columns.number
         }
 
 
 class _Columns(NamedTuple):
     number: dict[str, int]  # of a series
-    code: list[int]
+    codes: dict[int, tuple[list[str], npt.NDArray[np.int32]]]  # severity -> its names and numbers
+    code: list[npt.NDArray[np.int32]]
     at: list[int]
-    value: list[float]
+    value: list[Sequence[float]]
 
-    def add(self, at: int, names: list[str], values: Sequence[float]) -> None:
-        number = self.number
-        self.code.extend([number.setdefault(name, len(number)) for name in names])
-        self.at.extend([at] * len(names))
-        self.value.extend(values)
+    def add(self, at: int, rank: int, names: list[str], values: Sequence[float]) -> None:
+        known = self.codes.get(rank)
+        if known is None or known[0] is not names:
+            number = self.number
+            codes = [number.setdefault(name, len(number)) for name in names]
+            known = self.codes[rank] = names, np.array(codes, np.int32)
+        self.code.append(known[1])
+        self.at.append(at)
+        self.value.append(values)
 
     def samples(self) -> Samples:
+        sizes = list(map(len, self.code))
         return Samples(
             list(self.number),
-            np.array(self.code, np.int32),
-            np.array(self.at, np.int64),
-            np.array(self.value, np.float64),
+            np.concatenate(self.code),
+            np.repeat(np.array(self.at, np.int64), sizes),
+            np.array([value for some in self.value for value in some], np.float64),
         )
 
 

@@ -14,6 +14,7 @@ FACTOR = 3.0  # times the longest pause
 LEAST = 6  # buckets beyond it: a minute
 LEAST_LINES = 20
 WEEK = 60_480  # buckets in which an old pause counts half: nights and weekends are remembered
+FADED = tuple(0.5 ** (since / WEEK) for since in range(60))  # nearly all are as short as this
 
 
 class Rhythm(msgspec.Struct, array_like=True):
@@ -30,7 +31,7 @@ class Rhythm(msgspec.Struct, array_like=True):
         """It was said in a bucket; `before` and `after` it the service had said so many lines."""
         if self.spoke:
             since = bucket - self.last
-            fading = 0.5 ** (since / WEEK)
+            fading = FADED[since] if since < len(FADED) else 0.5 ** (since / WEEK)
             pause, others = self.pause * fading, self.others * fading
             self.pause = pause if pause > since - 1 else since - 1.0
             self.others = others if others > before - self.at_line else float(before - self.at_line)

@@ -5,7 +5,7 @@ came within it, and templates that merged meanwhile are one.
 """
 
 import operator
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import repeat
 from typing import Literal, NamedTuple
 
@@ -33,6 +33,7 @@ SINGLE = 0.01  # of the lines: more templates seen once, and the next new one is
 NOTES = 64  # new templates of a service told a bucket; the rest when they come again
 
 Text = Callable[[str], str]  # a template's text by its id
+Evidence = Callable[[], Sequence[str]]  # a service's last errors, masked
 Counts = dict[int, dict[str, int]]  # severity, in LEVELS -> template -> lines
 
 
@@ -110,7 +111,6 @@ class Service(msgspec.Struct):
     open: dict[int, Counts] = {}  # by bucket
     fresh: dict[str, str] = {}  # template not known yet -> a line of it, masked
     errors: dict[str, str] = {}  # template -> its last error, masked
-    noted: int = -1  # the oldest open bucket when `errors` were noted last
     past: list[tuple[int, int]] = []  # errors and lines of the buckets closed last
     lives: dict[str, Life] = {}
     hushed: bool = False  # whether its silence was said
@@ -137,7 +137,9 @@ class Service(msgspec.Struct):
             return None
         return Note("merged", old, kept.rank, kept.count, kept.first, into=new)
 
-    def close(self, moment: Moment, bounds: Bounds, name: str, text: Text) -> Shown:
+    def close(
+        self, moment: Moment, bounds: Bounds, name: str, text: Text, evidence: Evidence
+    ) -> Shown:
         """Learn a bucket."""
         raw = self.open.pop(moment.bucket, {})
         lines, spoken = self.lines, _spoken(raw)
@@ -158,7 +160,7 @@ class Service(msgspec.Struct):
         self.lines += total
         said: list[Said] = []
         if moment.judged:
-            lives, evidence = self.lives, list(self.errors.values())
+            lives = self.lives
             steps = {
                 "silent": silent(lives.get("silent"), quiet, about),
                 "missing": missing_templates(lives.get("missing"), lost, heard, about),
@@ -196,17 +198,15 @@ class Service(msgspec.Struct):
         bucket, tick, before, after = *moment[:2], self.lines, self.lines + spoken.total
         every, worst = self.known, spoken.worst
         for ident, lines in spoken.lines.items():
-            rank = worst[ident]
-            known = every.get(ident)
+            known, rank = every.get(ident), worst[ident]
             if known is None:
                 known = every[ident] = Known(bucket, bucket, rank, Rhythm(tick, tick))
                 news.append(News(ident, rank, self.fresh.get(ident, "")))
-            known.last = bucket
+            known.last, known.lost = bucket, False
             known.rank = max(known.rank, rank)
-            known.count += lines
+            known.count = count = known.count + lines
             known.rhythm.heard(tick, before, after)
-            known.lost = False
-            if known.count >= 2 * known.told:
+            if count >= 2 * known.told:
                 due.append(ident)
         return news, due
 
@@ -239,7 +239,7 @@ class Service(msgspec.Struct):
         counts = {}
         for rank in sorted(raw, reverse=True):  # for errors there is room first
             last, lines = self.series.setdefault(rank, {}), raw[rank]
-            new = len(lines.keys() - last.keys())
+            new = len(set(lines).difference(last))  # without a walk through all of `last`
             if new > room:
                 lines = _folded(lines, last, room)
             last.update(dict.fromkeys(lines, bucket))
@@ -259,9 +259,8 @@ class Service(msgspec.Struct):
     def _lost(self, tick: int, heard: Collection[str], text: Text) -> list[Lost]:
         """Templates whose silence is too long since this bucket; of those with a rate."""
         lost = []
-        for ident in [ident for last in self.series.values() for ident in last]:
-            if ident in heard:
-                continue
+        series = self.series.values()
+        for ident in [ident for last in series for ident in last if ident not in heard]:
             known = self.known.get(ident)
             if known is None or known.lost or known.rank >= WARNING:  # no loss
                 continue
@@ -304,11 +303,16 @@ def _spoken(raw: Counts) -> _Spoken:
 def _folded(lines: Mapping[str, int], known: Collection[str], room: int) -> dict[str, int]:
     """Lines by template with those for which there is no room as one."""
     folded: dict[str, int] = {}
+    other = 0
     for ident, count in lines.items():
-        own = ident
-        if ident not in known and ident not in folded:
-            own, room = (ident, room - 1) if room > 0 else (OTHER, room)
-        folded[own] = folded.get(own, 0) + count
+        if ident in known:
+            folded[ident] = count
+        elif room > 0:
+            folded[ident], room = count, room - 1
+        else:
+            other += count
+    if other:
+        folded[OTHER] = other
     return folded
 
 
