@@ -4,13 +4,15 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from schemas.topics import RAW_LOGS, RAW_METRICS, RAW_REMOTE_WRITE
+from schemas.topics import CATALOGUE, RAW, RAW_LOGS, RAW_METRICS, RAW_REMOTE_WRITE
 from streams.formats import FORMATS
 from streams.formats.limits import Limits
 from streams.formats.registry_settings import RegistrySettings
 from streams.intake.lanes import DEFAULT
 from streams.intake.redaction_settings import RedactionSettings
 from streams.intake.tenants import Tenant
+
+WRITTEN = {topic.name for topic in CATALOGUE if topic not in RAW}  # by the pipeline itself
 
 
 class IntakeSettings(BaseModel):
@@ -45,7 +47,13 @@ class IntakeSettings(BaseModel):
         description="longest time between commits, ms; where the brokers are quick it is less",
     )
     batch_records: int = Field(
-        default=10_000, ge=1, description="records parsed at once; also bounds memory"
+        default=20_000, ge=1, description="records parsed at once; also bounds memory"
+    )
+    batch_kib: int = Field(
+        default=8 * 1024,
+        ge=64,
+        description="records parsed at once, KiB, as the size of the last ones tells: of large "
+        "ones fewer than batch_records",
     )
     frame_rows: int = Field(default=5000, ge=100, description="rows of a frame at most")
     queue_kib: int = Field(
@@ -94,6 +102,8 @@ class IntakeSettings(BaseModel):
     @model_validator(mode="after")
     def _formats_exist(self) -> Self:
         for topic, name in self.topics.items():
+            if topic in WRITTEN:  # of its own dead letters it would make dead letters for ever
+                raise ValueError(f"{topic} is written by Sentinel itself: intake cannot read it")
             if name not in FORMATS:
                 base = f"{name.partition('@')[0]}@"
                 near = [known for known in FORMATS if f"{known}@".startswith(base)]

@@ -277,3 +277,5 @@ def test_an_unknown_format_is_refused_with_the_choices() -> None:
         IntakeSettings(topics={"raw.metrics": "jsn"})
     with pytest.raises(ValidationError, match="topics not read: other"):
         IntakeSettings(services={"other": "s"})
+    with pytest.raises(ValidationError, match=r"deadletters\.v1 is written by Sentinel itself"):
+        IntakeSettings(topics={"raw.metrics": "json", "deadletters.v1": "json"})
