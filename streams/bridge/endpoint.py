@@ -10,6 +10,7 @@ from starlette.responses import Response
 from schemas.topics import Topic
 from streams.bridge.refusal import RefusedRequest
 from streams.formats.columns import TOLD, Fault, Native
+from streams.formats.limits import quoted
 
 
 class Content(NamedTuple):
@@ -83,7 +84,7 @@ def encoding(request: Request, allowed: Sequence[str]) -> str:
     """The request's Content-Encoding, one of `allowed`. Raises RefusedRequest with 415."""
     named = request.headers.get("content-encoding", "").strip().lower() or "identity"
     if named not in allowed:
-        said = f"Content-Encoding must be {' or '.join(allowed)}, not {named!r:.80}"
+        said = f"Content-Encoding must be {' or '.join(allowed)}, not {quoted(named, 80)}"
         raise RefusedRequest(415, "bad-encoding", said)
     return named
 

@@ -17,6 +17,7 @@ from streams.bridge.endpoint import Content, Document, Endpoint, Result, Route, 
 from streams.bridge.refusal import AWAY, RefusedRequest
 from streams.formats import FORMATS, MEDIA
 from streams.formats.columns import Fault
+from streams.formats.limits import quoted
 
 JSON = "application/json"
 LINES = ("application/x-ndjson", "application/jsonl")
@@ -53,11 +54,12 @@ def content_of(request: Request) -> Content:
         if named not in NAMED:
             told = ", ".join(name for name in NAMED if "@" not in name)
             raise RefusedRequest(
-                415, "unknown-format", f"no format {named!r:.80}; there are {told}"
+                415, "unknown-format", f"no format {quoted(named, 80)}; there are {told}"
             )
         return Content(named, media[:100])
     if media not in TYPES:
-        said = f"Content-Type must be {', '.join(TYPES)}, or ?format=NAME given; not {media!r:.80}"
+        types = ", ".join(TYPES)
+        said = f"Content-Type must be {types}, or ?format=NAME given; not {quoted(media, 80)}"
         raise RefusedRequest(415, "bad-content-type", said)
     return Content(TYPES[media], media)
 
@@ -66,7 +68,7 @@ def alerts_of(request: Request) -> Content:
     """Alertmanager's format, of JSON. Raises RefusedRequest with 415."""
     media, _ = media_type(request)
     if media != JSON:
-        said = f"Content-Type must be {JSON}, not {media!r:.80}"
+        said = f"Content-Type must be {JSON}, not {quoted(media, 80)}"
         raise RefusedRequest(415, "bad-content-type", said)
     return Content("alertmanager", media)
 

@@ -31,6 +31,7 @@ from streams.bridge.endpoint import (
     refused_elements,
 )
 from streams.bridge.refusal import LOGS_ELSEWHERE, METRICS_ELSEWHERE, RefusedRequest
+from streams.formats.limits import quoted
 from streams.formats.otlp_json import DECODE
 from streams.formats.otlp_proto import holds_metrics
 from streams.formats.proto.status_pb2 import Status
@@ -45,7 +46,7 @@ def content_of(request: Request) -> Content:
     """The encoding that a request's headers claim. Raises RefusedRequest with 415."""
     media, _ = media_type(request)
     if media not in NAMES:
-        said = f"Content-Type must be {PROTOBUF} or {JSON}, not {media!r:.80}"
+        said = f"Content-Type must be {PROTOBUF} or {JSON}, not {quoted(media, 80)}"
         raise RefusedRequest(415, "bad-content-type", said)
     return Content(NAMES[media], media)
 

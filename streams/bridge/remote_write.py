@@ -23,6 +23,7 @@ from streams.bridge.endpoint import (
     media_type,
 )
 from streams.bridge.refusal import AWAY, RefusedRequest
+from streams.formats.limits import quoted
 
 PATH = "/api/v1/write"
 MEDIA = "application/x-protobuf"
@@ -41,12 +42,12 @@ def content_of(request: Request) -> Content:
     """The message that a request's headers claim. Raises RefusedRequest with 415."""
     media, parameters = media_type(request)
     if media != MEDIA:
-        said = f"Content-Type must be {MEDIA}, not {media!r:.80}"
+        said = f"Content-Type must be {MEDIA}, not {quoted(media, 80)}"
         raise RefusedRequest(415, "bad-content-type", said)
     encoding(request, ("snappy",))  # also the format's own: it stays packed
     message = parameters.get("proto", "")
     if message not in MESSAGES:
-        said = f"no message {message!r:.80}; {' and '.join(CONTENT_TYPES.values())}"
+        said = f"no message {quoted(message, 80)}; {' and '.join(CONTENT_TYPES.values())}"
         raise RefusedRequest(415, "bad-content-type", said)
     name = MESSAGES[message]
     if not message and request.headers.get(VERSION, "").startswith("2."):

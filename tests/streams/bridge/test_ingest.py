@@ -289,3 +289,25 @@ def test_what_will_never_work_is_answered_so(
         assert answer.json()["accepted"] == 0
         assert answer.json()["reasons"][0]["rule"] == rule
         assert f'refused_total{{rule="{rule}"}} 1.0' in client.get("/metrics").text
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/ingest", {"content-type": "ann@example.com"}),
+        ("/ingest", TYPE | {"content-encoding": "ann@example.com"}),
+        ("/ingest?format=ann@example.com", {}),
+        (ALERTS, {"content-type": "ann@example.com"}),
+        ("/v1/logs", {"content-type": "ann@example.com"}),
+        ("/api/v1/write", {"content-type": "ann@example.com"}),
+        ("/api/v1/write", {
+            "content-type": "application/x-protobuf;proto=ann@example.com", "content-encoding": "snappy",
+        }),
+    ],
+)  # fmt: skip
+def test_a_refusal_repeats_no_secret_of_the_request(path: str, headers: dict[str, str]) -> None:
+    """Senders and proxies log what they are answered."""
+    with serving(GONE) as client:
+        answer = client.post(path, content=b"{}", headers=headers)
+        assert answer.status_code == 415
+        assert "<email>" in answer.text
