@@ -68,7 +68,9 @@ def checked(labels: Mapping[str, str], limits: Limits, show: Show = as_given) ->
             continue
         key = named(name)
         if key in clean:
-            raise Refused("bad-label", f"two labels are both {quoted(key)}")
+            first = next(n for n, v in labels.items() if named(n) == key and v and show(n, v))
+            both = f"{quoted(first)} and {quoted(name)}"
+            raise Refused("bad-label", f"labels {both} are one in a series' name, {quoted(key)}")
         clean[key] = shown
     return clean
 

@@ -8,7 +8,8 @@ ADVICE: dict[str, str] = {
     " intake.limits.series or series_mib, the tenant's own if it has them",
     "too-many-labels": "send fewer labels, or raise intake.limits.labels",
     "label-too-long": "shorten the label at the producer, or raise intake.limits.label_value_bytes",
-    "bad-label": "name each label once, with a name of at most intake.limits.label_name_bytes",
+    "bad-label": "give labels names of at most intake.limits.label_name_bytes; of two that are one"
+    " (a-b and a_b), rename one at the producer, or leave it out by intake.redaction.drop_labels",
     "bad-metric": "name the metric, in at most intake.limits.label_name_bytes",
     "in-the-future": "set the producer's clock (NTP), or raise intake.limits.future_s",
     "too-late": "it came later than its own time allows: find what delays it, or raise"

@@ -21,6 +21,17 @@ def test_two_spellings_share_a_number() -> None:
     assert series.codes == {"a": first, "b": first}
 
 
+def test_of_labels_that_become_one_both_are_named_and_one_may_be_left_out() -> None:
+    """Telegraf's tags `a-b` and `a_b` are one label in Prometheus' notation."""
+    labels = {"service": "s", "a_b": "", "a-b": "1", "a/b": "2"}
+    with pytest.raises(Refused, match=r"labels 'a-b' and 'a/b' are one .*, 'a_b'") as refusal:
+        index().learn("a", "m", labels, "", 0)
+    assert (refusal.value.rule, refusal.value.service) == ("bad-label", "s")
+    series = SeriesIndex(Limits(), show=lambda name, value: "" if name == "a-b" else value)
+    series.learn("a", "m", labels, "", 0)
+    assert series.names == ['m{a_b="2",service="s"}']
+
+
 def test_a_service_cannot_take_more_than_its_share() -> None:
     series = index(series_per_service=2)
     for number in "12":
