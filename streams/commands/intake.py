@@ -1,6 +1,7 @@
 """`sentinel intake`: what intake reads, and what it refused or left out, with what to do."""
 # ruff: noqa: PLC0415 - heavy imports are paid by the command that needs them, not by --help
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from schemas.intake import Kind
     from streams.intake.reports import Sum, Summary
 
+SHOWN = 10  # services of one rule on one topic; of a tenant that is full there may be thousands
 QUIET_S = 30.0  # without a report; a worker that reads something gives one every few seconds
 app = typer.Typer(help="What intake reads, refuses and leaves out.", no_args_is_help=True)
 EXAMPLES = """Examples:
@@ -113,6 +115,7 @@ def _omissions(kept: "dict[Kind, Sum]", service: str | None, minutes: float) -> 
             show("these are not known to be anybody's:")
     if not kept:
         return
+    few, more = (kept, {}) if service else _few(kept)
     body = [
         (
             Text(key.rule, "red" if key.refused else "dim"),
@@ -120,10 +123,14 @@ def _omissions(kept: "dict[Kind, Sum]", service: str | None, minutes: float) -> 
             key.topic, key.tenant, key.service or "-",
             str(total.elements), str(total.letters), _place(total) or "-",
         )
-        for key, total in kept.items()
+        for key, total in few.items()
     ]  # fmt: skip
     head = ("RULE", "IT WAS", "TOPIC", "TENANT", "SERVICE", "ELEMENTS", "LETTERS", "EXAMPLE")
     rows(head, body)
+    for (rule, topic, tenant), others in more.items():
+        lost = sum(total.elements for total in others)
+        what = f"{len(others)} more services on {topic}, tenant {tenant}: {lost} elements"
+        show(f"{rule}: {what}; `--service NAME` tells of one, `--json` of all")
     show("")
     for rule in dict.fromkeys(key.rule for key in kept):
         reason = next(
@@ -132,6 +139,23 @@ def _omissions(kept: "dict[Kind, Sum]", service: str | None, minutes: float) -> 
         example = f" (as in: {reason})" if reason else ""
         show(f"{rule}: {advice(rule)}{example}")
     show("")
+
+
+def _few(
+    kept: "dict[Kind, Sum]",
+) -> "tuple[dict[Kind, Sum], dict[tuple[str, str, str], list[Sum]]]":
+    """The services that lost most by each rule; of the others the sums by rule, topic, tenant."""
+    few: dict[Kind, Sum] = {}
+    more: dict[tuple[str, str, str], list[Sum]] = {}
+    met: Counter[tuple[str, str, str]] = Counter()
+    for key, total in kept.items():
+        place = key.rule, key.topic, key.tenant
+        met[place] += 1
+        if met[place] <= SHOWN or not key.service:
+            few[key] = total
+        else:
+            more.setdefault(place, []).append(total)
+    return few, more
 
 
 def _flows(
@@ -150,7 +174,8 @@ def _flows(
     for name in sorted(found.held):
         say(f"tenant {name} waits for its bytes_per_s: its lag grows, nothing is lost")
     if found.workers:
-        last, count = now - max(found.workers.values()), len(found.workers)
+        last = max(now - max(found.workers.values()), timedelta())  # it may have come meanwhile
+        count = len(found.workers)
         quiet = ""
         if last.total_seconds() > QUIET_S:
             behind = sum(waiting.values())

@@ -201,6 +201,22 @@ def test_the_report_and_the_counters_agree_in_every_sum(ran: Ran) -> None:
     }  # fmt: skip
 
 
+def test_of_many_services_those_that_lost_most_are_shown_and_the_others_counted(
+    ran: Ran, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tenant that is full refuses thousands of services: that is a line, not thousands."""
+    rows = [row for row in ran.report["left_out"] if row["service"]]
+    place, many = Counter((r["rule"], r["topic"], r["tenant"]) for r in rows).most_common(1)[0]
+    assert many > 1
+    monkeypatch.setattr(commands, "SHOWN", 1)
+    rule, topic, tenant = place
+    lines = [line.split() for line in said().splitlines()]
+    assert sum(line[:1] == [rule] and line[-6:-4] == [topic, tenant] for line in lines) == 1
+    rest = sorted(r["elements"] for r in rows if (r["rule"], r["topic"], r["tenant"]) == place)[:-1]
+    told = f"{rule}: {len(rest)} more services on {topic}, tenant {tenant}: {sum(rest)} elements"
+    assert told in said()
+
+
 def test_what_was_read_is_told_by_topic_with_its_lag(ran: Ran) -> None:
     flows = {
         (row["topic"].removeprefix(ran.prefix), row["tenant"]): row for row in ran.report["topics"]
