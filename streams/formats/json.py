@@ -11,6 +11,7 @@ whose bytes were seen before; of a record that came before with another time and
 these two are read (`known`). That is what makes this fast.
 """
 
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -24,7 +25,7 @@ from streams.formats.document import Documents
 from streams.formats.json_scan import NEVER, ORIGIN, STATED, TEXT, TIME, KnownLines
 from streams.formats.known import KnownRecords
 from streams.formats.limits import Refused, quoted
-from streams.formats.line_scan import put
+from streams.formats.line_scan import FoundLines, put
 from streams.formats.record import moments, whose
 from streams.formats.series import origin_of
 from streams.formats.severity import severity
@@ -37,6 +38,7 @@ NONE = Raw(b"")
 TIMES = ("at", "timestamp", "ts", "time")
 OWN = {"service", "metric", "value", "labels", "message", "msg", "severity", "level", *TIMES}
 METRIC = {"metric": NEVER, "value": NEVER}  # what no log line has
+LEARNED = 100  # records from which lines are learned before the rest is looked at again
 
 
 class Decoders:
@@ -96,8 +98,28 @@ class Parse:
         known = ("json lines", batch.service)
         self.lines = reading.series.known(known, lambda: KnownLines(self.decoders.fields()))
         self.new = self.met.code < 0
-        self.found = self.lines.read(batch.values, self.new, reading.limits)
-        self.new[self.found.record] = False
+        self.found: list[FoundLines] = []
+        self.look()
+
+    def look(self) -> None:
+        """Find the lines of known origin among the records that are new."""
+        found = self.lines.read(self.batch.values, self.new, self.reading.limits)
+        self.new[found.record] = False
+        self.found.append(found)
+
+    def unknown(self) -> Iterator[int]:
+        """The records to be read one by one: some, and what is then still unknown of the rest.
+
+        A source that is new has thousands of lines in its first batch; a hundred tell enough.
+        """
+        some, rest = LEARNED, np.flatnonzero(self.new)
+        while len(rest):
+            origins = len(self.lines)
+            yield from rest[:some].tolist()
+            self.new[rest[:some]] = False
+            if len(self.lines) != origins and len(rest) > some:
+                self.look()
+            some, rest = 2 * some, np.flatnonzero(self.new)
 
     def again(self, record: bytes) -> tuple[int | None, Any, Any]:
         """Series, time and value of a record, where its series was read before."""
@@ -113,7 +135,7 @@ class Parse:
         code, at, value, origin = (
             rows.code.append, rows.at.append, rows.value.append, rows.origin.append,
         )  # fmt: skip
-        for index in np.flatnonzero(self.new).tolist():
+        for index in self.unknown():
             raw = values[index]
             if len(raw) > limit:
                 rows.refuse(index, "too-large", f"{len(raw)} bytes, {limit} allowed")
@@ -216,7 +238,8 @@ class Parse:
     def columns(self) -> Parsed:
         """Times and values as numbers, and what remains of them."""
         rows = self.rows
-        put(rows, self.found)
+        for found in self.found:
+            put(rows, found)
         at, line_at = moments(rows, self.reading, epoch_ms)
         value = self.numbers(at)
         met = self.met

@@ -53,6 +53,10 @@ class KnownLines:
         self._service: list[str] = []
         self._labels: list[str] = []
 
+    def __len__(self) -> int:
+        """How many origins are known."""
+        return len(self._service)
+
     @property
     def learning(self) -> bool:
         """Whether anything more is to be learned for now."""

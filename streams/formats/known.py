@@ -73,11 +73,13 @@ class KnownRecords:
 
     def read(self, records: Sequence[bytes], longest: int) -> Met:
         """The numbers of those that are known and not longer than `longest`."""
-        size = np.fromiter(map(len, records), np.int64, len(records))
-        end = np.cumsum(size)
         code = np.full(len(records), -1, np.int64)
         at, value = np.zeros(len(records), np.int64), np.zeros(len(records))
-        if self._count and size.any():
+        if not self._count:
+            return Met(code, at, value)
+        size = np.fromiter(map(len, records), np.int64, len(records))
+        end = np.cumsum(size)
+        if size.any():
             data = np.frombuffer(b"".join(records), np.uint8)
             met = _read(
                 data, end - size, end, min(longest, LONGEST), self._factors,

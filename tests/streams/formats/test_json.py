@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from schemas.frames import parsed as labels_of
 from streams.formats.columns import Parsed
+from streams.formats.json import Parse
+from tests.streams.formats import contract
 from tests.streams.formats.reading import AT, NOW, parsed, reading, rules, samples
 
 GOOD = {
@@ -286,3 +288,39 @@ def test_damaged_bytes_never_raise(where: int, what: bytes) -> None:
     result = read(whole[:where] + what + whole[where + len(what) :], whole)
     assert result.elements >= 2  # a newline makes two of one
     assert result.samples.value.tolist()[-1] == 212.4
+
+
+def test_a_new_source_is_learned_from_the_first_lines_of_its_first_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Lists, metrics and faults between the lines keep their places."""
+    values = [
+        (
+            event(value=n)
+            if n % 50 == 7
+            else b"[" + json.dumps(LINE | {"message": f"list {n}"}).encode() + b"]"
+            if n % 50 == 11
+            else b'{"service":'
+            if n % 50 == 13
+            else json.dumps(LINE | {"service": f"s{n // 1000}", "message": f"line {n}"}).encode()
+        )
+        for n in range(3000)
+    ]
+    told: list[int] = []
+    line = Parse.line
+
+    def counted(parse: Parse, event: Any, origin: int) -> None:
+        told.append(origin)
+        line(parse, event, origin)
+
+    monkeypatch.setattr(Parse, "line", counted)
+    using = reading()
+    found = parsed("json", *values, using=using)
+    slowly = len(told)
+    assert len(using.series) == 1
+    other = reading()
+    alone = [parsed("json", value, using=other) for value in values]
+    assert contract.lines(found) == [line for one in alone for line in contract.lines(one)]
+    assert [r.record for r in found.rejects] == [n for n in range(3000) if n % 50 == 13]
+    assert found.samples.value.tolist() == [n for n in range(3000) if n % 50 == 7]
+    assert slowly < 1500
