@@ -105,6 +105,7 @@ class Intake:
         self._account = Account(self._name, datetime.now(UTC))
         self._partitions: dict[str, int] = {}
         self._tidied = 0.0
+        self._record_bytes = 0.0  # of the last turn's records, on average
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; everything read by then is committed.
@@ -175,12 +176,13 @@ class Intake:
             loop.produce(self._kafka.topic(INTAKE_REPORTS), value, key=key, headers=headers)
 
     def _turn(self, loop: ExactlyOnce, pulses: Pulse) -> None:
-        most, longest = self._settings.batch_records, self._settings.commit_ms / 1000
+        most = fitting(self._settings, self._record_bytes)
+        longest = self._settings.commit_ms / 1000
         read = loop.consume(most, min(longest, max(PACE * loop.commit_s, SHORTEST_S)))
         if read:
             with self._metrics.parse_seconds.time():
-                for topic, messages in read.items():
-                    self._handle(topic, messages, loop)
+                sizes = [self._handle(topic, messages, loop) for topic, messages in read.items()]
+            self._record_bytes = sum(sizes) / sum(map(len, read.values()))
         if pulses.found and loop.begin() and (as_of := pulses.take()):
             value = write_samples(pulse(as_of))
             for partition in range(self._partitions[SAMPLES.name]):
@@ -201,7 +203,8 @@ class Intake:
         for (topic, partition), records in loop.lag().items():
             self._metrics.lag.labels(topic, str(partition)).set(records)
 
-    def _handle(self, topic: str, messages: Sequence[Any], loop: ExactlyOnce) -> None:
+    def _handle(self, topic: str, messages: Sequence[Any], loop: ExactlyOnce) -> int:
+        """Records of a topic to frames; their bytes."""
         source = self._sources[topic]
         began, size = time.perf_counter(), 0
         for name, among in by_format(messages, source.format).items():
@@ -215,6 +218,7 @@ class Intake:
                 self._account.read((topic, tenant), len(records), its, parsed)
                 self._write(part, parsed, records, loop)
         self._lanes.cost(topic, size, time.perf_counter() - began)
+        return size
 
     def _parsed(self, name: str, batch: Batch, reading: Reading) -> Parsed:
         parser = FORMATS.get(name)
@@ -258,6 +262,12 @@ class Intake:
     def _send(self, loop: ExactlyOnce, topic: str, kind: str, frame: Frame) -> None:
         loop.produce(topic, frame.value, key=b"%d" % frame.partition, partition=frame.partition)
         self._metrics.add("frames", 1, kind)
+
+
+def fitting(settings: IntakeSettings, record_bytes: float) -> int:
+    """Records of the next batch, when those of the last one had so many bytes on average."""
+    told = settings.batch_kib * 1024 / max(record_bytes, 1.0)
+    return max(1, min(settings.batch_records, int(told)))
 
 
 def batch_of(records: Sequence[Any], service: str, now: int) -> Batch:

@@ -151,7 +151,7 @@ class Lanes:
         while most > 0 and (ready := [t for t in self._tenants.values() if t.turn and not t.held]):
             tenant = min(ready, key=lambda t: t.had)
             place, records = tenant.take(min(turn, most))
-            if not everything:
+            if not everything and len(ready) > 1:  # who is alone takes nothing from anybody
                 cost = sum(map(len, records)) * (tenant.per_byte or self._usual())
                 tenant.had += (cost or 1e-9) / tenant.share.weight
             most -= len(records)

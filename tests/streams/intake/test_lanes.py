@@ -78,6 +78,18 @@ def test_who_was_away_has_not_saved_up_a_right_to_all() -> None:
     assert counts(line.take(160, 0.0)) == {"of-a": 80, "of-b": 80}
 
 
+def test_who_had_all_while_nobody_else_wanted_any_owes_nothing_for_it() -> None:
+    line = lanes()
+    line.put(B, records("b", 160))
+    line.put(A, records("a", 5000))
+    found: Counter[str] = Counter()
+    for _ in range(5):
+        found += counts(line.take(160, 0.0))
+    assert found["of-b"] == 160
+    line.put(B, records("b", 5000))
+    assert counts(line.take(160, 0.0)) == {"of-a": 80, "of-b": 80}
+
+
 def test_partitions_of_a_tenant_take_turns() -> None:
     line = lanes()
     for partition in range(4):
