@@ -4,10 +4,17 @@ For each kind of `benchmarks/payloads.py`, one after another on one broker, over
 
 1. plain confluent-kafka consume + decode, which does nothing with what it has: the library's
    parse alone, and the parse with every label, time and value made a Python object. The latter
-   is the peer, as `orjson.loads` is for JSON.
+   is the peer, as `orjson.loads` is for JSON. It reads for at least five seconds, the topic again
+   where that is too short, and does so twice, before 2 and after 3: its rate is that of both
+   together, and each one's is told beside it, since a machine that others share swings.
 2. intake alone, raw records to frames. From the first commit seen to the last one.
 3. intake and what reads the frames, each a worker process: metrics to the anomalies that the
    last samples must give, lines to the template rates of the last interval.
+
+Lines that come one a record are three million, those of batches one million: ours begins with
+origins and templates to learn, whose cost is in its rates and in its CPU, and no more than a
+few hundredths of three million lines. The times of so many fill 51 minutes, and what is older
+than an hour is refused: the lines must be in Kafka nine minutes after they were made.
 
 Samples and lines in frames are counted afterwards; a single one missing ends the bench. CPU is
 of the run of 3, by process and the broker's, start-up left out; bytes are those of the topics'
@@ -19,14 +26,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from benchmarks.histogram_payloads import HISTOGRAMS
 from benchmarks.load import producer, send
-from benchmarks.payloads import PAYLOADS, QUIET_MS, SERVICES, STEP_MS, Payload
+from benchmarks.payloads import LINE_MS, PAYLOADS, QUIET_MS, SERVICES, STEP_MS, Payload
 from benchmarks.workers import Workers, cpu_seconds, resident_mib
 from schemas.avro import decode
 from schemas.frames import read_coded_lines, read_samples, service_of
@@ -37,14 +44,22 @@ from streams.connection import KafkaSettings
 
 RAW = Topic("raw.bench", None, "producer", 3_600_000, settings=LARGE)
 LAPS = 200  # samples a series: the scorer must be warm for the last ones to be alarms
-LINES = 1_000_000
-PEER_ELEMENTS = 400_000  # read by the plain decoder: a rate needs no more
+LINES = 1_000_000  # in batches
+SINGLE_LINES = 3_000_000  # one a record
+SINGLE = {"json_lines", "text_lines"}
+PEER_S = 5.0  # that a plain decoder reads for, each time
+TAIL = 200  # offsets of a partition of frames, among which its last lines are
 LOOK_S = 0.02
 PATIENCE_S = 180.0
 
 
 def run(
-    say: Callable[[str], None], *, laps: int = LAPS, lines: int = LINES, only: str = ""
+    say: Callable[[str], None],
+    *,
+    laps: int = LAPS,
+    lines: int = LINES,
+    single: int = SINGLE_LINES,
+    only: str = "",
 ) -> dict[str, Any]:
     """Rates in samples or lines a second, CPU, memory and bytes, by kind; `only` one of them."""
     results: dict[str, Any] = {}
@@ -52,7 +67,8 @@ def run(
         if only in {"", make.__name__}:
             now = time.time_ns() // 1_000_000
             metric = "lines" not in make.__name__ and "logs" not in make.__name__
-            size, span = (laps, laps * STEP_MS) if metric else (lines, lines + QUIET_MS)
+            many = single if make.__name__ in SINGLE else lines
+            size, span = (laps, laps * STEP_MS) if metric else (many, many * LINE_MS + QUIET_MS)
             payload = make(size, now - span)
             say(f"{payload.said}: {payload.elements:,} in {len(payload.records):,} records")
             results |= _row(payload, say)
@@ -70,26 +86,26 @@ def _row(payload: Payload, say: Callable[[str], None]) -> dict[str, Any]:
             for kafka in (alone, whole):
                 topics.create(kafka, (*CATALOGUE, RAW))
                 _fill(kafka, payload)
-            few = max(1, len(payload.records) * PEER_ELEMENTS // payload.elements)
-            peers = {
-                "parse_only": _plain(alone, payload, payload.parse, len(payload.records)),
-                "plain": _plain(alone, payload, payload.read, min(few, len(payload.records))),
-            }
+            bare = _plain(alone, payload, payload.parse)
+            before = _plain(alone, payload, payload.read)
             framed = _framed(alone, payload)
             seen = _seen(whole, payload, pid)
+            after = _plain(alone, payload, payload.read)
             raw, frames = (_size(data, whole, topic) for topic in (RAW, _frames(payload)))
-    plain = peers["plain"]["per_s"]
+    both = before + after
+    plain = both.per_s
     results = {
         f"plain_consume_{name}_per_s": plain,
-        f"plain_consume_{name}_parse_only_per_s": peers["parse_only"]["per_s"],
+        f"plain_consume_{name}_parse_only_per_s": bare.per_s,
+        f"plain_consume_{name}_twice_per_s": {"before": before.per_s, "after": after.per_s},
         f"raw_{name}_to_frames_per_s": framed,
         f"raw_{name}_per_s": seen["per_s"],
         f"of_plain_consume_{name}": seen["per_s"] / plain,
         f"of_plain_consume_{name}_to_frames": framed / plain,
         f"cpu_us_{name}": {
             **seen["cpu"],
-            "plain consumer": peers["plain"]["cpu"],
-            "plain consumer, parse only": peers["parse_only"]["cpu"],
+            "plain consumer": both.cpu_us,
+            "plain consumer, parse only": bare.cpu_us,
         },
         f"memory_mib_{name}": seen["memory"],
         f"bytes_{name}": {
@@ -101,7 +117,7 @@ def _row(payload: Payload, say: Callable[[str], None]) -> dict[str, Any]:
     what = "lines" if payload.lines else "points" if payload.samples else "samples"
     end = "template rates" if payload.lines else "anomalies"
     say(f"  plain consume + {payload.decoder}: {plain:,.0f} {what}/s "
-        f"(parse alone {peers['parse_only']['per_s']:,.0f})")  # fmt: skip
+        f"({before.per_s:,.0f} before ours, {after.per_s:,.0f} after; parse alone {bare.per_s:,.0f})")  # fmt: skip
     say(f"  raw to frames: {framed:,.0f} {what}/s, {framed / plain:.2f} of it")
     say(f"  raw to {end}: {seen['per_s']:,.0f} {what}/s, {seen['per_s'] / plain:.2f} of it")
     for said in ("cpu_us", "memory_mib", "bytes"):
@@ -124,24 +140,56 @@ def _frames(payload: Payload) -> Topic:
 # ---- the peer
 
 
-def _plain(
-    kafka: KafkaSettings, payload: Payload, decoder: Callable[[bytes], Any], records: int
-) -> dict[str, float]:
-    """Elements a second, and CPU of this process for each in us, of a consumer that forgets."""
+class Peer(NamedTuple):
+    """What a plain consumer read, and in what time."""
+
+    elements: float
+    seconds: float
+    cpu_s: float  # of this process
+
+    def __add__(self, other: "Peer") -> "Peer":  # type: ignore[override] # a sum, no tuple
+        """Both together."""
+        return Peer(*(one + its for one, its in zip(self, other, strict=True)))
+
+    @property
+    def per_s(self) -> float:
+        """Elements a second."""
+        return self.elements / self.seconds
+
+    @property
+    def cpu_us(self) -> float:
+        """CPU of an element, us."""
+        return self.cpu_s / self.elements * 1e6
+
+
+def _plain(kafka: KafkaSettings, payload: Payload, decoder: Callable[[bytes], Any]) -> Peer:
+    """A consumer that decodes and forgets, for `PEER_S`, from the topic's beginning each time."""
     consumer = _consumer(kafka, "plain", **{"fetch.message.max.bytes": 8 * 1024 * 1024})
-    consumer.assign([TopicPartition(kafka.topic(RAW), p, OFFSET_BEGINNING) for p in range(RAW.partitions)])  # fmt: skip
+    places = [TopicPartition(kafka.topic(RAW), p, OFFSET_BEGINNING) for p in range(RAW.partitions)]
+    found = Peer(0.0, 0.0, 0.0)
+    while found.seconds < PEER_S:
+        consumer.assign(places)
+        found += _pass(consumer, payload, decoder, PEER_S - found.seconds)
+    consumer.close()
+    return found
+
+
+def _pass(
+    consumer: Consumer, payload: Payload, decoder: Callable[[bytes], Any], longest_s: float
+) -> Peer:
+    """Once through the topic, or as far as the time goes; the clock starts with a first record."""
     if not consumer.consume(1, timeout=30):
         raise RuntimeError("the plain consumer got nothing in 30 s")
-    began, spent, seen = time.perf_counter(), time.process_time(), 1
-    while seen < records:
+    seen, records = 0, len(payload.records) - 1
+    began, spent, took = time.perf_counter(), time.process_time(), 0.0
+    while seen < records and took < longest_s:
         messages = consumer.consume(min(10_000, records - seen), timeout=0.1)
         for message in messages:
             decoder(message.value())
         seen += len(messages)
-    took, spent = time.perf_counter() - began, time.process_time() - spent
-    consumer.close()
-    elements = payload.elements * records / len(payload.records)
-    return {"per_s": elements / took, "cpu": spent / elements * 1e6}
+        took = time.perf_counter() - began
+    elements = payload.elements * seen / len(payload.records)
+    return Peer(elements, took, time.process_time() - spent)
 
 
 def _consumer(kafka: KafkaSettings, group: str, **settings: Any) -> Consumer:
@@ -273,7 +321,9 @@ def _anomalies_until(kafka: KafkaSettings, _payload: Payload) -> float:
 
 def _rates_until(kafka: KafkaSettings, payload: Payload) -> float:
     """When the rates of the last interval before the quiet end were said, epoch s."""
-    last = max(int(read_coded_lines(m.value()).at.max()) for m in everything(kafka, LOGLINES))
+    last = max(
+        int(read_coded_lines(m.value()).at.max()) for m in everything(kafka, LOGLINES, tail=TAIL)
+    )
     services = (
         {payload.service} if payload.service else {f"service-{k:03d}" for k in range(SERVICES)}
     )
