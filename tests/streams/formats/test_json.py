@@ -302,9 +302,9 @@ def test_a_new_source_is_learned_from_the_first_lines_of_its_first_batch(
             if n % 50 == 11
             else b'{"service":'
             if n % 50 == 13
-            else json.dumps(LINE | {"service": f"s{n // 1000}", "message": f"line {n}"}).encode()
+            else json.dumps(LINE | {"service": f"s{n % 3}", "message": f"line {n}"}).encode()
         )
-        for n in range(3000)
+        for n in range(600)
     ]
     told: list[int] = []
     line = Parse.line
@@ -321,6 +321,6 @@ def test_a_new_source_is_learned_from_the_first_lines_of_its_first_batch(
     other = reading()
     alone = [parsed("json", value, using=other) for value in values]
     assert contract.lines(found) == [line for one in alone for line in contract.lines(one)]
-    assert [r.record for r in found.rejects] == [n for n in range(3000) if n % 50 == 13]
-    assert found.samples.value.tolist() == [n for n in range(3000) if n % 50 == 7]
-    assert slowly < 1500
+    assert [r.record for r in found.rejects] == [n for n in range(600) if n % 50 == 13]
+    assert found.samples.value.tolist() == [n for n in range(600) if n % 50 == 7]
+    assert slowly < 150
