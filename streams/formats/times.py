@@ -39,6 +39,8 @@ def _strings(column: Sequence[str]) -> npt.NDArray[np.int64]:
 def _numbers(given: Sequence[Any]) -> npt.NDArray[np.int64]:
     column = np.array(given)
     if column.dtype == np.int64:
+        if column.min() < 0:  # as ms a large one would wrap around, to any time there is
+            raise ValueError(OUTSIDE)
         unit = np.searchsorted([SECONDS, MILLIS, MICROS], column, side="right")
         whole = np.choose(unit, [column * 1000, column, column // 1000, column // 1_000_000])
         return whole.astype(np.int64)

@@ -111,6 +111,8 @@ def test_any_flipped_bit_is_accounted_for(name: str) -> None:
         ("remote-write", request(1.0, labels={"job": "j"}), "bad-metric"),
         ("remote-write", request(1.0, labels={"__name__": "m"}), "no-service"),
         ("remote-write", request(1.0, at=-1), "bad-time"),
+        ("remote-write", request(1.0, at=-(2**63)), "bad-time"),
+        ("remote-write", request(1.0, at=-(2**63) + 2**60), "bad-time"),
         ("remote-write", request(1.0, at=NOW + 10**9), "in-the-future"),
         ("remote-write", request(*[1.0] * 50_001), "too-many-elements"),
         ("remote-write-2", packed(v2.Request(symbols=["a"], timeseries=[v2.TimeSeries()])), "bad-symbols"),

@@ -10,6 +10,7 @@ from streams.formats.times import epoch_ms, one
 
 times = (
     st.integers(-5, 10**20)
+    | st.integers(-(2**63), -1)  # which times a thousand wrap around
     | st.floats()
     | st.datetimes().map(lambda t: f"{t.isoformat()}Z")
     | st.text(max_size=6)
@@ -18,6 +19,7 @@ times = (
 
 
 @settings(deadline=None)  # the first call may import much
+@example([-(2**63) + 2**60])
 @example([112_664_812_444_501, 0.0])  # together they are floats, and rounded where one is cut
 @given(st.lists(times, max_size=6))
 def test_a_column_reads_as_its_times_do_alone(column: list[Any]) -> None:
