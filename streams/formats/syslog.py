@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from streams.formats.columns import Batch, Parsed, Reading
+from streams.formats.epoch import MILLIS, SECONDS
 from streams.formats.limits import Refused, quoted
 from streams.formats.record import Record, read_each
 from streams.formats.severity import stated
@@ -145,9 +146,12 @@ def moment(given: Any, near: int, zone: str) -> int:
     if not isinstance(given, str):
         raise Refused("bad-time", "time missing" if given is None else f"time {quoted(given)}")
     try:
-        return _yearless(given, near, zone) if OLD_DATE.fullmatch(given) else one(given)
+        at = _yearless(given, near, zone) if OLD_DATE.fullmatch(given) else one(given)
     except (ValueError, OverflowError) as error:
         raise Refused("bad-time", f"time {quoted(given)}: {error}") from error
+    if not SECONDS <= at < MILLIS:  # as epoch ms it would be read in another unit
+        raise Refused("bad-time", f"time {quoted(given)}: before 1973 or after 5138")
+    return at
 
 
 def _yearless(given: str, near: int, zone: str) -> int:

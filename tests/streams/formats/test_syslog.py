@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from streams.formats.limits import Refused
 from streams.formats.syslog import moment
 
 
@@ -25,3 +26,12 @@ def at(given: str) -> int:
 )
 def test_it_is_the_moment_nearest_to_the_arrival(given: str, arrived: str, means: str) -> None:
     assert moment(given, at(arrived), "Europe/Berlin") == at(means)
+
+
+@pytest.mark.parametrize(
+    "given", ["1970-01-01T10:30:00Z", "1973-03-03T09:46:39Z", "5138-11-16T09:46:40Z"]
+)
+def test_a_year_whose_ms_would_be_taken_for_another_unit_is_refused(given: str) -> None:
+    """A box without a clock begins in 1970; its ms, taken for seconds, are a day of 2009."""
+    with pytest.raises(Refused, match="before 1973 or after 5138"):
+        moment(given, at("2026-01-01T00:00:00"), "UTC")
