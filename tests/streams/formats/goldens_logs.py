@@ -320,6 +320,11 @@ LOGS = [
                 '{app="sshd",host="web01"}',
             ),
         ),
+        absurd=absurd(
+            b"2024-01-15T10:30:00+00:00 web01 sshd[1234]: Failed password for root\n",
+            b"2024-01-15T10:30:00+00:00",
+            (b"1970-01-01T10:30:00+00:00", b"2024-01-32T10:30:00Z", b"9999-12-31T23:59:59Z"),
+        ),
     ),
     Golden(
         "rsyslog-json",
@@ -440,6 +445,10 @@ LOGS = [
     Golden(
         "cri",
         CRI,
+        absurd=tuple(
+            time + b" stderr F late\n"
+            for time in (b"0001-01-15T10:30:00Z", b"2024-13-45T10:30:00Z", b"9999-12-31T23:59:59Z")
+        ),
         stranger=b"x",
         cuts=153,
         lines=(

@@ -272,6 +272,7 @@ METRICS = [
             (f"docker_{name}{RAYNOR}", TELEGRAF_AT, float(value))
             for name, value in (("field_1", 30), ("field_2", 4), ("field_N", 59), ("n_images", 660))
         ),
+        absurd=absurd(TELEGRAF, b"1458229140"),
         deep=TELEGRAF.replace(b'{"host":"raynor"}', NEST),
     ),
     Golden(
@@ -299,6 +300,7 @@ METRICS = [
         COLLECTD,
         samples=LOADS,
         cuts=len(COLLECTD) - 1,  # an empty record is left out
+        absurd=absurd(COLLECTD, b"1517512718.495"),
         deep=COLLECTD.replace(b"10.000", NEST),
     ),
     Golden(

@@ -172,6 +172,33 @@ MADE = (
     (f"gc_sum{{{OF}}}", AT, 1.5),
 )
 LEFT_OUT = {"stale": 1, "nan": 1, "metric-without-points": 1}
+
+
+def _at(time: int) -> bytes:
+    """The gauge's request with another time, ns."""
+    request = ExportMetricsServiceRequest.FromString(GAUGE_PROTO)
+    (point,) = request.resource_metrics[0].scope_metrics[0].metrics[0].gauge.data_points
+    point.time_unix_nano = time
+    return request.SerializeToString()
+
+
+def _nested() -> bytes:
+    """The gauge's request, and beside it a resource whose one attribute holds lists in lists."""
+    value = b""
+    for _ in range(DEEP):
+        value = _field(5, _field(1, value))  # AnyValue.array_value, ArrayValue.values
+    attribute = _field(1, b"k") + _field(2, value)  # KeyValue
+    return GAUGE_PROTO + _field(1, _field(1, _field(1, attribute)))
+
+
+def _field(number: int, value: bytes) -> bytes:
+    """A protobuf field that holds bytes."""
+    size, rest = b"", len(value)
+    while rest > 0x7F:
+        size, rest = size + bytes([rest & 0x7F | 0x80]), rest >> 7
+    return bytes([number << 3 | 2]) + size + bytes([rest]) + value
+
+
 CPU = (('cpu{service="checkout",service.name="checkout"}', AT, 0.5),)
 NEST = b'{"arrayValue":{"values":[' * DEEP + b"]}}" * DEEP
 
@@ -236,7 +263,13 @@ OTLP = [
     Golden("otlp-json", SENT_JSON, samples=SENT),
     Golden("otlp-proto", SAID_PROTO, lines=SAID, skips={"blank": 1}),
     Golden("otlp-json", SAID_JSON, lines=SAID, skips={"blank": 1}),
-    Golden("otlp-proto", GAUGE_PROTO, samples=CPU),
+    Golden(
+        "otlp-proto",
+        GAUGE_PROTO,
+        samples=CPU,
+        absurd=tuple(_at(time) for time in (0, 1, 3 * 10**18, 2**63, 2**64 - 1)),
+        deep=_nested(),
+    ),
     Golden(
         "otlp-json",
         GAUGE_JSON,

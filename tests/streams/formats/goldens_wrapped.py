@@ -49,11 +49,19 @@ DEBEZIUM = (
     b'"transaction":null}}'
 )
 DELETED = b'{"before":{"service":"checkout"},"after":null,"op":"d","ts_ms":1767323045678}'
+AVRO_ABSURD = tuple(
+    b"\x00\x00\x00\x00\x07" + binary(parse_schema(json.loads(EVENT)), {**OWN, "at": at})
+    for at in (-1, 0, NOW + 10**9, 10**16, -(10**16))
+)
+ADAPTER_ABSURD = tuple(
+    binary(METRIC.parsed, {**json.loads(ADAPTER), "timestamp": at})
+    for at in ("", "soon", "-1", "99999-01-01T00:00:00Z", "0001-01-01T00:00:00Z")
+)
 SAMPLE = ((SERIES, NOW, 212.4),)
 FOO = (('foo{labelfoo="label-bar",service="shop"}', 0, 456.0),)
 
 WRAPPED = [
-    Golden("avro", AVRO, samples=SAMPLE),
+    Golden("avro", AVRO, samples=SAMPLE, absurd=AVRO_ABSURD),
     Golden("avro", EMPTY, skips={"nan": 1}),
     Golden("prometheus-avro", ADAPTER, samples=FOO, service="shop"),
     Golden(
@@ -61,6 +69,7 @@ WRAPPED = [
         binary(METRIC.parsed, json.loads(ADAPTER)),
         samples=FOO,
         service="shop",
+        absurd=ADAPTER_ABSURD,
     ),
     Golden(
         "cloudevents",

@@ -10,7 +10,15 @@ from tests.streams.formats.contract import Golden
 from tests.streams.formats.goldens import GOLDENS
 
 FIRST = {golden.format: golden for golden in reversed(GOLDENS)}
-TIMELESS = {"bad-time", "too-late", "in-the-future", "bad-field", "bad-value", "bad-json"}
+TIMELESS = {
+    "bad-time",
+    "too-late",
+    "in-the-future",
+    "bad-field",
+    "bad-value",
+    "bad-json",
+    "bad-avro",
+}
 SOME, MANY = 300, 10_000
 
 NUMBERED = {f"{golden.format}-{i}": golden for i, golden in enumerate(GOLDENS)}
@@ -93,9 +101,15 @@ def test_an_absurd_time_is_one_dead_letter(golden: Golden) -> None:
         contract.refuses_whole(golden, bad, TIMELESS, late_s=3600, future_s=300)
 
 
+def test_every_format_with_times_has_absurd_ones() -> None:
+    """What Robusta and plain text tell has the time of its arrival, if none can be read."""
+    timed = {golden.format for golden in GOLDENS if golden.absurd}
+    assert {name for name in FIRST if "@" not in name} - timed == {"robusta", "text"}
+
+
 @goldens_with("deep")
 def test_what_is_nested_ten_thousand_deep_is_one_dead_letter(golden: Golden) -> None:
-    contract.refuses_whole(golden, golden.deep, {"too-deep", "bad-json"})
+    contract.refuses_whole(golden, golden.deep, {"too-deep", "bad-json", "bad-protobuf"})
 
 
 @formats
