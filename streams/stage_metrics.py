@@ -18,6 +18,7 @@ class Reached(NamedTuple):
     last: int  # offset of the last message fetched, -1 when there was none
     next: int  # what is fetched next
     end: int  # of the partition, as its leader said last
+    first: int = -1  # of the first message fetched since reading began, likewise
 
 
 class StageMetrics:
@@ -84,8 +85,8 @@ class StageSignal:
             self._metrics.lag.remove(self._stage, place[0], str(place[1]))
             self._next.pop(place, None)
         for place, to in reached.items():
-            handled = self._next.get(place, 0)
-            held = to.last >= handled  # fetched, and waiting for its turn
-            behind = to.end - (handled if held and handled else to.next)
+            handled = self._next.get(place, to.first)
+            held = 0 <= handled <= to.last  # fetched, and waiting for its turn
+            behind = to.end - (handled if held else to.next)
             self._metrics.lag.labels(self._stage, place[0], str(place[1])).set(max(0, behind))
         self._told = set(reached)

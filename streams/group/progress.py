@@ -28,12 +28,16 @@ def reached(app: Any) -> dict[tuple[str, int], Reached]:
     if not subscribed or not subscribed.assignment:
         return {}
     last, found = app.consumer._read_offset, {}  # noqa: SLF001 - as above
+    first = app.consumer.first
     for place in list(subscribed.assignment.tps):
         state = subscribed.assignment.state_value(place)
         if state is not None and state.has_valid_position and state.highwater is not None:
             before = last.get(TP(place.topic, place.partition))
             found[place.topic, place.partition] = Reached(
-                -1 if before is None else before, state.position, state.highwater
+                -1 if before is None else before,
+                state.position,
+                state.highwater,
+                first.get((place.topic, place.partition), -1),
             )
     return found
 

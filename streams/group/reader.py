@@ -168,6 +168,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.given: dict[tuple[str, int], int] = {}  # the last record of each since then
+        self.first: dict[tuple[str, int], int] = {}  # and the first
         super().__init__(*args, **kwargs)
 
     def _new_consumer_thread(self) -> Thread:
@@ -185,11 +186,12 @@ class Consumer(driver.Consumer):  # type: ignore[misc] # Faust is untyped
     def stop_flow(self) -> None:
         """And forget what was given: a seek follows."""
         self.stops += 1
-        self.given = {}
+        self.given, self.first = {}, {}
         super().stop_flow()
 
     def _to_message(self, tp: Any, record: Any) -> Any:
         self.given[record.topic, record.partition] = record.offset
+        self.first.setdefault((record.topic, record.partition), record.offset)
         return super()._to_message(tp, record)
 
     async def on_partitions_assigned(self, assigned: Any, generation_id: int = 0) -> None:

@@ -40,7 +40,10 @@ def test_messages_and_what_came_of_them_are_counted() -> None:
         ([4], Reached(4, 6, 6), 0),  # the last one was a transaction's mark
         ([4], Reached(9, 10, 30), 25),  # five fetched and waiting, twenty more at the broker
         ([4], Reached(4, 5, 30), 25),
-        ([], Reached(9, 10, 10), 0),  # fetched before we began to count: told a batch later
+        ([], Reached(9, 10, 30, first=3), 27),  # seven fetched, and the first is under way yet
+        ([], Reached(9, 12, 12, first=0), 12),  # all fetched, none handled, two are marks
+        ([], Reached(9, 10, 10), 0),  # only what was fetched for a reading that was given up
+        ([4], Reached(4, 5, 30, first=0), 25),
     ],
 )
 def test_lag_is_what_was_not_handled(handled: list[int], reached: Reached, lag: int) -> None:

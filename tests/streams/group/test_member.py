@@ -72,6 +72,12 @@ async def load(kafka: KafkaSettings) -> AsyncIterator[list[str]]:
         await sending
 
 
+def lag(shell: Shell) -> float:
+    """What it tells Prometheus, of all partitions."""
+    (told,) = shell.member.signal._metrics.lag.collect()
+    return sum(sample.value for sample in told.samples)
+
+
 def assert_counted_once(witness: Witness, tokens: list[str]) -> None:
     want = {key: [f"{n} {key}/{token}" for n, token in enumerate(tokens, 1)] for key in KEYS}
     assert witness.totals() == want
@@ -131,15 +137,19 @@ def test_jobs_move_with_their_keys_and_never_run_in_two_places(
 def test_a_batch_that_cannot_end_is_given_up_and_handled_by_the_next_owner(
     kafka: KafkaSettings, witness: Witness
 ) -> None:
-    """The world of the first worker is away for good; the second's is not."""
+    """The world of the first worker is away for good; the second's is not.
+
+    That it waits is told by its lag, though it has handled nothing yet.
+    """
     first, second = Count(), Count()
     first.away = 1_000_000
     tokens = [asked(key, key, "away") for key in KEYS]
 
     async def scene() -> None:
-        async with running(kafka, first):
+        async with running(kafka, first) as shell:
             tell(kafka, ROLLBACKS, tokens)
             await eventually(lambda: first.away < 1_000_000)
+            await eventually(lambda: lag(shell) == len(KEYS))
             async with running(kafka, second):
                 await eventually(lambda: len(witness.events()) > 0)
                 first.away = 0
