@@ -23,10 +23,9 @@ setup: .venv/.ready  ## dependencies, Kafka's jars, compiled kernels: once, abou
 	@echo "setup: dependencies, pinned by hash"
 	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
 	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
-	@echo "setup: Apache Kafka"
-	@$(BIN)/python -m streams.broker prepare
-	@echo "setup: the kernels of detect, logs and intake"
-	@$(BIN)/python -m streams.kernels
+	@echo "setup: Apache Kafka, and beside it the kernels of detect, logs and intake"
+	@$(BIN)/python -m streams.broker prepare & kafka=$$!; \
+	  $(BIN)/python -m streams.kernels; kernels=$$?; wait $$kafka && exit $$kernels
 	@touch $@
 
 demo: setup  ## a real fault, found and fixed, on a real Kafka: two minutes
