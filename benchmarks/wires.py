@@ -48,6 +48,7 @@ LINES = 1_000_000  # in batches
 SINGLE_LINES = 3_000_000  # one a record
 SINGLE = {"json_lines", "text_lines"}
 PEER_S = 5.0  # that a plain decoder reads for, each time
+AHEAD_KIB = 32 * 1024  # that it fetches ahead: enough, and little is left over when time is up
 TAIL = 200  # offsets of a partition of frames, among which its last lines are
 LOOK_S = 0.02
 PATIENCE_S = 180.0
@@ -164,7 +165,8 @@ class Peer(NamedTuple):
 
 def _plain(kafka: KafkaSettings, payload: Payload, decoder: Callable[[bytes], Any]) -> Peer:
     """A consumer that decodes and forgets, for `PEER_S`, from the topic's beginning each time."""
-    consumer = _consumer(kafka, "plain", **{"fetch.message.max.bytes": 8 * 1024 * 1024})
+    settings = {"fetch.message.max.bytes": 8 * 1024 * 1024, "queued.max.messages.kbytes": AHEAD_KIB}
+    consumer = _consumer(kafka, "plain", **settings)
     places = [TopicPartition(kafka.topic(RAW), p, OFFSET_BEGINNING) for p in range(RAW.partitions)]
     found = Peer(0.0, 0.0, 0.0)
     while found.seconds < PEER_S:
