@@ -24,9 +24,10 @@ NO_LEADER = {
 }
 
 
-def led(call: Callable[[], T], patience_s: float) -> T:
+def led(call: Callable[[], T], patience_s: float, passing: Collection[int] = NO_LEADER) -> T:
     """What `call` gives, made again for as long as it is told that a partition has no leader.
 
+    Or another of the errors `passing`, which pass by themselves.
     Raises KafkaException, that one too when it lasts.
     """
     deadline = time.monotonic() + patience_s
@@ -34,7 +35,7 @@ def led(call: Callable[[], T], patience_s: float) -> T:
         try:
             return call()
         except KafkaException as error:
-            if error.args[0].code() not in NO_LEADER or time.monotonic() > deadline:
+            if error.args[0].code() not in passing or time.monotonic() > deadline:
                 raise
         time.sleep(AGAIN_S)
 

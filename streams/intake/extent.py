@@ -13,7 +13,6 @@ from typing import Any
 
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
     TopicCollection,
@@ -21,6 +20,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from streams.committed import Committed
 from streams.connection import KafkaSettings
 from streams.intake.lanes import Place
 from streams.leaders import every_offset
@@ -41,6 +41,7 @@ class Extent:
     def __init__(self, kafka: KafkaSettings, group: str) -> None:
         self._kafka, self._group = kafka, group
         self._admin = AdminClient(kafka.confluent(), logger=log)
+        self._committed = Committed(kafka.confluent(), group, logger=log)
 
     def partitions(self, topics: Collection[str]) -> list[Place]:
         """All partitions of those of the topics that exist, in order."""
@@ -59,14 +60,11 @@ class Extent:
 
     def committed(self, places: Collection[Place]) -> dict[Place, int]:
         """How far the group has committed; below 0 where it has not."""
-        if not places:
-            return {}
-        wanted = [TopicPartition(*place) for place in places]
-        asked = self._admin.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(self._group, wanted)], request_timeout=ANSWER_S
-        )
-        answer = asked[self._group].result(ANSWER_S)
-        return {(p.topic, p.partition): p.offset for p in answer.topic_partitions}
+        return self._committed(places, ANSWER_S)
+
+    def close(self) -> None:
+        """Let go of the brokers."""
+        self._committed.close()
 
     def passed(self, places: Collection[Place], committed: Mapping[Place, int]) -> dict[Place, int]:
         """How far partitions hold nothing to read behind what is committed; may leave some out.

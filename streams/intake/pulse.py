@@ -18,6 +18,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import closing
 from types import TracebackType
 from typing import Self
 
@@ -84,7 +85,10 @@ class Pulse:
     # ---- in its thread
 
     def _run(self) -> None:
-        kafka = Extent(self._kafka, self._group)
+        with closing(Extent(self._kafka, self._group)) as kafka:
+            self._look_again(kafka)
+
+    def _look_again(self, kafka: Extent) -> None:
         due = time.monotonic() + self._every_s
         while not self._over.wait(max(0.0, due - time.monotonic())):
             due = time.monotonic() + self._every_s

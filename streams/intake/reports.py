@@ -7,6 +7,7 @@ that it is told also when no worker runs.
 
 import logging
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,6 @@ from typing import Any
 from confluent_kafka import (
     OFFSET_END,
     Consumer,
-    ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
     TopicPartition,
@@ -27,6 +27,7 @@ from schemas.intake import IntakeReport, Kind, Omission
 from schemas.topics import INTAKE_REPORTS
 from streams import leaders
 from streams.cluster import PATIENCE_S, quiet, reach
+from streams.committed import Committed
 from streams.connection import KafkaSettings
 
 log = logging.getLogger(__name__)
@@ -159,19 +160,16 @@ def lag(kafka: KafkaSettings, group: str, topics: Iterable[str]) -> dict[str, in
     places = [(topic, p) for topic in topics for p in range(partitions.get(topic, 0))]
     if not places:
         return {}
-    admin, name = AdminClient(quiet(kafka)), f"{kafka.prefix}{group}"
+    admin = AdminClient(quiet(kafka))
     try:
-        committed = admin.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(name, [TopicPartition(*place) for place in places])],
-            request_timeout=PATIENCE_S,
-        )[name].result()
+        with closing(Committed(quiet(kafka), f"{kafka.prefix}{group}")) as asked:
+            committed = asked(places, PATIENCE_S)
         ends = leaders.every_offset(admin, places, OffsetSpec.latest(), PATIENCE_S)
         begins = leaders.every_offset(admin, places, OffsetSpec.earliest(), PATIENCE_S)
     except KafkaException as error:
         raise Unavailable(f"Kafka at {kafka.brokers}: {error.args[0].str()}") from error
     result = dict.fromkeys((topic for topic, _ in places), 0)
-    for place in committed.topic_partitions:
-        where = place.topic, place.partition
-        done = max(place.offset, begins[where])  # negative: nothing was committed
-        result[place.topic] += max(0, ends[where] - done)
+    for place, offset in committed.items():
+        done = max(offset, begins[place])  # negative: nothing was committed
+        result[place[0]] += max(0, ends[place] - done)
     return result

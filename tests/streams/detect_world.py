@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from confluent_kafka import ConsumerGroupTopicPartitions, Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Producer
 from prometheus_client import CollectorRegistry
 
 from agents.detect import Detect
@@ -34,7 +33,7 @@ from streams.settings import Settings
 from streams.topics import create
 from tests.streams.column_world import made_shell
 from tests.streams.counting import Witness, eventually, in_order
-from tests.streams.kafka_world import records, until
+from tests.streams.kafka_world import committed, records, until
 
 STAGE = BY_NAME["detect"]
 T0 = 1_767_323_045_000  # ms
@@ -184,16 +183,6 @@ class Life:
 # ---- what it said and kept
 
 
-def committed(kafka: KafkaSettings) -> list[int]:
-    """The group's offsets in the samples, partition by partition."""
-    group = f"{kafka.prefix}{STAGE.name}"
-    admin = AdminClient(kafka.confluent())
-    asking = [ConsumerGroupTopicPartitions(group)]
-    places = admin.list_consumer_group_offsets(asking)[group].result(60).topic_partitions
-    found = {p.partition: p.offset for p in places if p.topic == kafka.topic(SAMPLES)}
-    return [max(found.get(partition, 0), 0) for partition in range(PARTITIONS)]
-
-
 def caught_up(kafka: KafkaSettings, *lives: Life) -> Callable[[], bool]:
     """Whether all that is there now is learned, saved and acknowledged, as a question.
 
@@ -205,7 +194,9 @@ def caught_up(kafka: KafkaSettings, *lives: Life) -> Callable[[], bool]:
 
     def asked() -> bool:
         assert all(life.running for life in lives), [life.told() for life in lives]
-        return all(at >= end for at, end in zip(committed(kafka), last, strict=True))
+        return all(
+            at >= end for at, end in zip(committed(kafka, STAGE.name, SAMPLES), last, strict=True)
+        )
 
     return asked
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from typing import Any, NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
@@ -10,6 +11,7 @@ from schemas.avro import HEADER, decode
 from schemas.frames import read_samples
 from schemas.operations import DeadLetter
 from schemas.topics import DEADLETTERS, INTAKE_REPORTS, LOGLINES, RAW, SAMPLES, Topic
+from streams.committed import Committed
 from streams.connection import KafkaSettings
 from streams.topics import create
 
@@ -126,3 +128,11 @@ def letters(kafka: KafkaSettings) -> list[DeadLetter]:
         assert isinstance(event, DeadLetter)
         found.append(event)
     return found
+
+
+def committed(kafka: KafkaSettings, group: str, topic: Topic) -> list[int]:
+    """How far a group (without prefix) has committed, partition by partition; 0 where not."""
+    places = [(kafka.topic(topic), number) for number in range(topic.partitions)]
+    with closing(Committed(kafka.confluent(), f"{kafka.prefix}{group}")) as asked:
+        found = asked(places, 60.0)
+    return [max(found[place], 0) for place in places]

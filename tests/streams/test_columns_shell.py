@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions
-from confluent_kafka.admin import AdminClient
 
 from agents.detect import Detect
 from schemas.topics import ANOMALIES, DEADLETTERS, SAMPLES
@@ -26,7 +24,7 @@ from tests.streams.framing_world import (
     strong,
     undisturbed,
 )
-from tests.streams.kafka_world import put
+from tests.streams.kafka_world import committed, put
 
 pytestmark = pytest.mark.broker
 
@@ -40,16 +38,6 @@ def kafka(broker: EmbeddedBroker, topic_prefix: str) -> KafkaSettings:
 def witness(kafka: KafkaSettings) -> Iterator[Witness]:
     with Witness(kafka, ANOMALIES) as reading:
         yield reading
-
-
-def committed(kafka: KafkaSettings) -> list[int]:
-    """The group's offsets, partition by partition."""
-    group = f"{kafka.prefix}detect"
-    admin = AdminClient(kafka.confluent())
-    asking = [ConsumerGroupTopicPartitions(group)]
-    places = admin.list_consumer_group_offsets(asking)[group].result(60).topic_partitions
-    found = {p.partition: p.offset for p in places if p.topic == kafka.topic(SAMPLES)}
-    return [max(found.get(partition, 0), 0) for partition in range(SERVICES)]
 
 
 def learned(detect: Detect) -> list[int]:
@@ -100,12 +88,12 @@ def test_offsets_follow_what_has_been_saved_and_a_stop_saves_all(kafka: KafkaSet
             await eventually(lambda: learned(first) == [9] * SERVICES)
             put_frames(kafka, 10, 20)
             await eventually(lambda: learned(first) == [19] * SERVICES)
-            assert committed(kafka) == [0] * SERVICES
+            assert committed(kafka, "detect", SAMPLES) == [0] * SERVICES
             assert [len(shell._waiting[p]) for p in range(SERVICES)] == [20] * SERVICES
             async with shell.member.lock:
                 await shell._save(1, 0)
-            await eventually(lambda: committed(kafka) == [0, 20, 0, 0])
-        assert committed(kafka) == [20] * SERVICES
+            await eventually(lambda: committed(kafka, "detect", SAMPLES) == [0, 20, 0, 0])
+        assert committed(kafka, "detect", SAMPLES) == [20] * SERVICES
         async with running(kafka, second):
             assert learned(second) == [19] * SERVICES
 
@@ -151,4 +139,4 @@ def test_what_is_no_frame_is_a_dead_letter_and_holds_nothing_up(kafka: KafkaSett
         asyncio.run(scene())
         assert letters.events()[0].original == b"junk"
         assert "not a frame" in letters.events()[0].reason
-    assert sum(committed(kafka)) == records
+    assert sum(committed(kafka, "detect", SAMPLES)) == records

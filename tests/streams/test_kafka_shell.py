@@ -29,7 +29,7 @@ from tests.streams.counting import (
     running,
     tell,
 )
-from tests.streams.kafka_world import letters, put
+from tests.streams.kafka_world import committed, letters, put
 
 pytestmark = pytest.mark.broker
 A_HOME = 0  # the partition of the key "a"
@@ -49,19 +49,6 @@ def witness(kafka: KafkaSettings) -> Iterator[Witness]:
 def counted(tokens: list[str]) -> list[str]:
     """What is said of a key whose messages have these tokens."""
     return [f"{number} {token}" for number, token in enumerate(tokens, 1)]
-
-
-def committed(kafka: KafkaSettings) -> dict[tuple[str, int], int]:
-    """The group's offsets, by topic (without prefix) and partition."""
-    group = f"{kafka.prefix}count"
-    admin = AdminClient(kafka.confluent())  # a name of its own: its requests end with it
-    asking = [ConsumerGroupTopicPartitions(group)]
-    found = admin.list_consumer_group_offsets(asking)[group].result(60)
-    return {
-        (place.topic.removeprefix(kafka.topic_prefix), place.partition): place.offset
-        for place in found.topic_partitions
-        if place.offset >= 0
-    }
 
 
 def rewind(kafka: KafkaSettings, topic: Topic) -> None:
@@ -208,7 +195,7 @@ def test_a_fault_of_ours_stops_the_worker_with_one_line(
         assert life.ends() == 1
         *_, line = life.said().splitlines()
     assert line.startswith("count: LookupError: a fault of ours (counting.py:"), life.said()
-    assert committed(kafka).get((ROLLBACKS.name, partition), 0) <= bad
+    assert committed(kafka, "count", ROLLBACKS)[partition] <= bad
 
 
 def tick(kafka: KafkaSettings, number: int, partition: int) -> None:
@@ -295,7 +282,7 @@ def test_what_a_transaction_took_back_is_never_seen(kafka: KafkaSettings, witnes
             for token, end in (("1", "commit"), ("no", "abort"), ("no", "abort"), ("2", "commit")):
                 transaction(token, end)
             await eventually(lambda: len(witness.events()) == 2)
-            await eventually(lambda: committed(kafka).get((ROLLBACKS.name, A_HOME)) == 7)
+            await eventually(lambda: committed(kafka, "count", ROLLBACKS)[A_HOME] == 7)
 
     asyncio.run(scene())
     assert witness.totals() == {"a": ["1 1", "2 2"]}

@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 
 import pytest
 from confluent_kafka import Producer
@@ -256,9 +256,8 @@ def test_an_open_transaction_of_a_producer_holds_pulses_back_and_its_mark_does_n
 ) -> None:
     producer = Producer(scene.kafka.confluent() | {"transactional.id": scene.kafka.prefix})
     producer.init_transactions(60)
-    extent = Extent(scene.kafka, f"{scene.kafka.prefix}intake")
     raw = [scene.kafka.topic(RAW_METRICS)]
-    with scene.intake():
+    with closing(Extent(scene.kafka, f"{scene.kafka.prefix}intake")) as extent, scene.intake():
         producer.begin_transaction()
         producer.produce(raw[0], b"no event", "checkout")
         assert producer.flush(60) == 0
