@@ -6,9 +6,10 @@ What a block knows of its breaches is in the block, and changes with its samples
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
+import msgspec
 import numpy as np
 
-from agents.clock import Clock
+from agents.clock import NEVER, Clock
 from agents.rules import Breach, Ending, Rules, Ruling, event_of, judge, removed
 from agents.scorer.block import CAPACITY
 from agents.series_block import Block
@@ -58,7 +59,7 @@ class Breaches:
                 what = _Row(block, row, rules.rules[number])
                 before = block.breaches.get(row, {}).get(what.rule.id)
                 ruling = judge(what.rule, before, at, x, self._update_s)
-                _put(what, ruling.breach)
+                _put(what, _heard(ruling.breach, clock, place))
                 told = ruling.breach or before
                 if ruling.change and told is not None:
                     over = Ending("recovered" if ruling.change == "cleared" else "")
@@ -76,8 +77,8 @@ class Breaches:
         for ident, breach in list(block.breaches.get(row, {}).items()):
             known = self.rules.by_id.get(ident)
             wait = patience(gap, self._ended_s) if known else 0.0
-            at = breach.heard_at + wait
-            if now < at:
+            due = breach.silent_since + wait
+            if now < due:
                 continue
             what = _Row(block, row, known or removed(ident))
             _put(what, None)
@@ -86,8 +87,8 @@ class Breaches:
                 metric = block.names[row].partition("{")[0]
                 why = f"{metric} has sent nothing" if known else f"the rule {ident} is no more"
                 yield self._said(
-                    what, breach, Ruling(None, "cleared"), at, breach.worst, clock, -1,
-                    Ending("ended", why),
+                    what, breach, Ruling(None, "cleared"), breach.heard_at + wait, breach.worst,
+                    clock, -1, Ending("ended", why), due=due,
                 )  # fmt: skip
 
     def _said(
@@ -100,6 +101,7 @@ class Breaches:
         clock: Clock,
         place: int,
         end: Ending,
+        due: float = NEVER,
     ) -> Said:
         change: Literal["", "opened", "updated", "cleared"] = ruling.change
         assert change != ""  # noqa: S101 - nobody asks for nothing
@@ -108,7 +110,14 @@ class Breaches:
             groups=self._groups, cause=clock.cause, end=end,
             points=what.block.evidence(what.row, at),
         )  # fmt: skip
-        return placed(event, at, clock, place)
+        return placed(event, max(at, due), clock, place)
+
+
+def _heard(breach: Breach | None, clock: Clock, place: int) -> Breach | None:
+    """The breach with the partition's time as its newest sample came."""
+    if breach is None:
+        return None
+    return msgspec.structs.replace(breach, heard_by=float(clock.newest[place]))
 
 
 def _put(what: _Row, breach: Breach | None) -> None:

@@ -31,7 +31,7 @@ from agents.series_index import Place, Places, SeriesIndex
 from agents.share import Said, Share, by_block, gap_of, patience, placed
 from agents.telling import event_of, interval, opened
 from agents.turnings import beaten, looping, overdue
-from agents.watch import Sample, Verdict, doubtful, step
+from agents.watch import Sample, Verdict, Watch, doubtful, step
 from agents.weak import Faint, Weak, hints
 from runbooks.thresholds import Rule
 from schemas.anomalies import Anomaly
@@ -297,7 +297,7 @@ class Detect:
             picked.tolist(), *(column[picked].tolist() for column in columns), strict=True
         ):
             watch, sample = block.open.get(row), Sample(at, x, raw)
-            if watch is not None and clock.before(place) >= watch.heard_at + ended_s:
+            if watch is not None and clock.before(place) >= watch.silent_since + ended_s:
                 block.remember(share.rows[done:i], share.at[done:i], value[done:i])
                 done = i
                 yield from self._silent(
@@ -306,6 +306,7 @@ class Detect:
                 watch = block.open.get(row)
             if watch is not None:
                 verdict = step(watch, sample, self.settings.watch)
+                verdict = verdict._replace(watch=_heard(verdict.watch, clock, place))
                 if verdict.change == "":
                     block.open[row] = verdict.watch
                     continue
@@ -316,7 +317,7 @@ class Detect:
             block.remember(share.rows[done:until], share.at[done:until], value[done:until])
             done = until
             if watch is None:
-                watch = opened(block, row, sample, scores, i)
+                watch = _heard(opened(block, row, sample, scores, i), clock, place)
                 if doubtful(raw, interval(scores, i), self.settings.watch):
                     block.open[row] = msgspec.structs.replace(watch, doubted=True)
                     continue
@@ -328,7 +329,9 @@ class Detect:
         """Clear the anomalies of series that have fallen silent, at the time when that was so."""
         now, ended_s = clock.after, self.settings.ended_s
         for _, block in blocks:
-            for row in [r for r, watch in block.open.items() if now >= watch.heard_at + ended_s]:
+            for row in [
+                r for r, watch in block.open.items() if now >= watch.silent_since + ended_s
+            ]:
                 yield from self._silent(block, row, now, clock, gap_of(block, row))
 
     def _silent(
@@ -336,15 +339,17 @@ class Detect:
     ) -> Iterator[Said]:
         """Clear a row's anomaly if nothing was heard of the row for long enough by `now`."""
         watch = block.open[row]
-        at = watch.heard_at + patience(gap, self.settings.ended_s)
-        if now >= at:
+        wait = patience(gap, self.settings.ended_s)
+        at, due = watch.heard_at + wait, watch.silent_since + wait
+        if now >= due:
             last = int(block.written[row] - 1) % EVIDENCE
             sample = Sample(at, float(block.ring_value[row, last]), 0.0)
             block.changed = True
             if watch.doubted:
                 del block.open[row]
                 return
-            yield from self._told(block, row, Verdict(watch, "cleared", "ended"), sample, clock)
+            ended = Verdict(watch, "cleared", "ended")
+            yield from self._told(block, row, ended, sample, clock, due=due)
 
     def _told(
         self,
@@ -354,6 +359,7 @@ class Detect:
         sample: Sample,
         clock: Clock,
         place: int = -1,
+        due: float = NEVER,
     ) -> Iterator[Said]:
         if verdict.change == "dropped":
             del block.open[row]
@@ -364,7 +370,12 @@ class Detect:
             block.open[row] = verdict.watch
         if verdict.change != "":
             event = event_of(block, row, verdict, verdict.change, sample, self._groups, clock.cause)
-            yield placed(event, sample.at, clock, place)
+            yield placed(event, max(sample.at, due), clock, place)
+
+
+def _heard(watch: Watch, clock: Clock, place: int) -> Watch:
+    """The watch with the partition's time as its newest sample came."""
+    return msgspec.structs.replace(watch, heard_by=float(clock.newest[place]))
 
 
 def _once(share: Share) -> Share:

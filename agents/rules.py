@@ -40,6 +40,12 @@ class Breach(msgspec.Struct, frozen=True):
     said_at: float = 0.0
     firing: bool = False
     good_since: float | None = None  # firing, but on the good side since
+    heard_by: float = 0.0  # the partition's newest time when that sample came: clocks differ
+
+    @property
+    def silent_since(self) -> float:
+        """The partition's time from which on nothing was heard."""
+        return max(self.heard_at, self.heard_by)
 
 
 class Ruling(NamedTuple):

@@ -88,6 +88,12 @@ class Watch(msgspec.Struct, frozen=True):
     doubted: bool = False  # not said yet, and perhaps never
     wait: int = 0  # samples until it may be normal, where that was put off
     halfway: float | None = None  # its level at half of the time until it may be
+    heard_by: float = 0.0  # the partition's newest time when that sample came: clocks differ
+
+    @property
+    def silent_since(self) -> float:
+        """The partition's time from which on nothing was heard."""
+        return max(self.heard_at, self.heard_by)
 
 
 class Sample(NamedTuple):

@@ -52,6 +52,24 @@ def new(**settings: object) -> Detect:
     return Detect(DetectSettings.model_validate(settings), {"checkout": "shop"})
 
 
+@pytest.mark.parametrize("behind_s", [0, 240, 600])
+def test_a_series_that_comes_late_has_not_fallen_silent(behind_s: int) -> None:
+    """Shipped minutes behind the partition's others, or with a clock that is off."""
+    draw, late = np.random.default_rng(1), canonical("m", {"service": "late"})
+    detect, said = new(), []
+    for minute in range(400):
+        at = T0 + 60_000 * minute
+        up = 80.0 if 300 <= minute < 330 else 0.0
+        noise = 100 + 3 * draw.standard_normal(2)
+        for offset, name, when, value in (
+            (2 * minute, NAMES[0], at, noise[0]),
+            (2 * minute + 1, late, at - 1000 * behind_s, noise[1] + up),
+        ):
+            said += detect.feed(frame({name: [value]}, when), 0, offset)
+    told = [(a.change, a.ending) for a in said if a.change in {"opened", "cleared"}]
+    assert told == [("opened", ""), ("cleared", "recovered")]
+
+
 def test_a_shift_opens_and_clears_one_anomaly_with_its_evidence() -> None:
     said = run(new(), cut(story(), 10))
     assert [a.change for a in said if a.change != "updated"] == ["opened", "cleared"]

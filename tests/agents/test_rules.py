@@ -86,6 +86,18 @@ def test_a_series_that_is_gone_ends_it() -> None:
     assert lives(out) == [("opened", 30, ""), ("cleared", 160, "ended")]
 
 
+@pytest.mark.parametrize("behind_s", [0, 240, 600])
+def test_a_series_that_comes_late_has_not_fallen_silent(behind_s: int) -> None:
+    """Shipped minutes behind the partition's others, or with a clock that is off."""
+    other = canonical("memory", {"service": "other"})
+    late = frames([95] * 60 + [50] * 5, start=T0, size=1)
+    others = frames([1.0] * 65, other, start=T0 + 1000 * behind_s, size=1)
+    out = said(
+        new(HIGH, ended_s=120.0), [f for both in zip(others, late, strict=True) for f in both]
+    )
+    assert lives(out) == [("opened", 30, ""), ("cleared", 620, "recovered")]
+
+
 def test_on_a_slow_series_the_next_sample_is_no_silence() -> None:
     """A sample an hour, beside a series that moves the clock on every minute."""
     rule = Rule.model_validate({"id": "slow", "when": "cpu > 90 for 3h"})
