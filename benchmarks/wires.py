@@ -11,10 +11,9 @@ For each kind of `benchmarks/payloads.py`, one after another on one broker, over
 3. intake and what reads the frames, each a worker process: metrics to the anomalies that the
    last samples must give, lines to the template rates of the last interval.
 
-Lines that come one a record are three million, those of batches one million: ours begins with
-origins and templates to learn, whose cost is in its rates and in its CPU, and no more than a
-few hundredths of three million lines. The times of so many fill 51 minutes, and what is older
-than an hour is refused: the lines must be in Kafka nine minutes after they were made.
+Lines are three million: ours begins with origins and templates to learn, whose cost is in its
+rates and in its CPU, and no more than a few hundredths of so many. Their times fill 51 minutes,
+and what is older than an hour is refused: they must be in Kafka nine minutes after they were made.
 
 Samples and lines in frames are counted afterwards; a single one missing ends the bench. CPU is
 of the run of 3, by process and the broker's, start-up left out; bytes are those of the topics'
@@ -44,9 +43,7 @@ from streams.connection import KafkaSettings
 
 RAW = Topic("raw.bench", None, "producer", 3_600_000, settings=LARGE)
 LAPS = 200  # samples a series: the scorer must be warm for the last ones to be alarms
-LINES = 1_000_000  # in batches
-SINGLE_LINES = 3_000_000  # one a record
-SINGLE = {"json_lines", "text_lines"}
+LINES = 3_000_000
 PEER_S = 5.0  # that a plain decoder reads for, each time
 AHEAD_KIB = 32 * 1024  # that it fetches ahead: enough, and little is left over when time is up
 TAIL = 200  # offsets of a partition of frames, among which its last lines are
@@ -55,12 +52,7 @@ PATIENCE_S = 180.0
 
 
 def run(
-    say: Callable[[str], None],
-    *,
-    laps: int = LAPS,
-    lines: int = LINES,
-    single: int = SINGLE_LINES,
-    only: str = "",
+    say: Callable[[str], None], *, laps: int = LAPS, lines: int = LINES, only: str = ""
 ) -> dict[str, Any]:
     """Rates in samples or lines a second, CPU, memory and bytes, by kind; `only` one of them."""
     results: dict[str, Any] = {}
@@ -68,8 +60,7 @@ def run(
         if only in {"", make.__name__}:
             now = time.time_ns() // 1_000_000
             metric = "lines" not in make.__name__ and "logs" not in make.__name__
-            many = single if make.__name__ in SINGLE else lines
-            size, span = (laps, laps * STEP_MS) if metric else (many, many * LINE_MS + QUIET_MS)
+            size, span = (laps, laps * STEP_MS) if metric else (lines, lines * LINE_MS + QUIET_MS)
             payload = make(size, now - span)
             say(f"{payload.said}: {payload.elements:,} in {len(payload.records):,} records")
             results |= _row(payload, say)
