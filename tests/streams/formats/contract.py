@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from streams.formats import FORMATS
 from streams.formats.columns import Parsed, Reading
 from streams.formats.limits import MIB
+from tests.streams.formats.edits import Editor
+from tests.streams.formats.elements import settles
+from tests.streams.formats.elements_of import READERS, told
 from tests.streams.formats.reading import parsed, reading, samples
 
 Sample = tuple[str, int, float]  # series, epoch ms, value
@@ -69,15 +72,26 @@ def comes_out_whole(golden: Golden) -> None:
     assert samples(result, using) == list(golden.samples)
     assert lines(result) == list(golden.lines)
     assert dict(result.skips) == dict(golden.skips)
+    units = told(golden.format, golden.raw)
+    assert (units is None) == (golden.format.partition("@")[0] not in READERS)
+    assert units is None or sum(unit.elements for unit in units) == golden.elements
 
 
 def accounts_for(golden: Golden, values: list[bytes]) -> Parsed:
-    """Each record alone has a fate, and together they have the same fates."""
+    """Each record alone has a fate, and together they have the same fates.
+
+    Where a reader of the tests' own tells how many elements are in a record, so many have one:
+    all of them, or one letter for the whole record, or one for each of its units that is refused
+    (elements.py).
+    """
     together = golden.read(*values)
     alone = [golden.read(value) for value in values]
     for value, one in zip(values, alone, strict=True):
         assert one.elements >= 1, f"vanished: {value[:200]!r}"
         assert len({reject.rule for reject in one.rejects}) == len(one.rejects)
+        units = told(golden.format, value)
+        wrong = "" if units is None else settles(units, one)
+        assert not wrong, f"{wrong}: {value[:2000]!r}"
     assert together.elements == sum(one.elements for one in alone)
     assert [(r.record, r.rule, r.elements) for r in together.rejects] == [
         (i, r.rule, r.elements) for i, one in enumerate(alone) for r in one.rejects
@@ -125,11 +139,17 @@ def flips(raw: bytes) -> list[bytes]:
     ]
 
 
-def mutations(seeds: list[bytes], others: list[bytes], seed: int) -> Iterator[bytes]:
-    """Records that are almost good, without end."""
+def mutations(
+    seeds: list[bytes], others: list[bytes], seed: int, edit: Editor | None = None
+) -> Iterator[bytes]:
+    """Records that are almost good, without end; every third is edited, where that can be done."""
     chance = random.Random(seed)
     while True:
-        raw = bytearray(chance.choice(seeds))
+        chosen = chance.choice(seeds)
+        if edit is not None and not chance.randrange(3):
+            yield edit(chosen, chance)
+            continue
+        raw = bytearray(chosen)
         for _ in range(chance.choice((1, 1, 2, 4, 16))):
             chance.choice(MUTATORS)(raw, others, chance)
         yield bytes(raw[: 2 * MIB])
