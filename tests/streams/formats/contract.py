@@ -78,13 +78,24 @@ def comes_out_whole(golden: Golden) -> None:
 
 
 def accounts_for(golden: Golden, values: list[bytes]) -> Parsed:
-    """Each record alone has a fate, and together they have the same fates.
+    """Each record alone has a fate, and together they have the same fates."""
+    together = golden.read(*values)
+    alone = accounts_for_each(golden, values)
+    assert together.elements == sum(one.elements for one in alone)
+    assert [(r.record, r.rule, r.elements) for r in together.rejects] == [
+        (i, r.rule, r.elements) for i, one in enumerate(alone) for r in one.rejects
+    ]
+    assert together.skips == sum((one.skips for one in alone), type(together.skips)())
+    return together
+
+
+def accounts_for_each(golden: Golden, values: list[bytes]) -> list[Parsed]:
+    """Each record, read alone, has a fate.
 
     Where a reader of the tests' own tells how many elements are in a record, so many have one:
     all of them, or one letter for the whole record, or one for each of its units that is refused
     (elements.py).
     """
-    together = golden.read(*values)
     alone = [golden.read(value) for value in values]
     for value, one in zip(values, alone, strict=True):
         assert one.elements >= 1, f"vanished: {value[:200]!r}"
@@ -92,12 +103,7 @@ def accounts_for(golden: Golden, values: list[bytes]) -> Parsed:
         units = told(golden.format, value)
         wrong = "" if units is None else settles(units, one)
         assert not wrong, f"{wrong}: {value[:2000]!r}"
-    assert together.elements == sum(one.elements for one in alone)
-    assert [(r.record, r.rule, r.elements) for r in together.rejects] == [
-        (i, r.rule, r.elements) for i, one in enumerate(alone) for r in one.rejects
-    ]
-    assert together.skips == sum((one.skips for one in alone), type(together.skips)())
-    return together
+    return alone
 
 
 def survives_between(golden: Golden, bad: bytes) -> Parsed:

@@ -17,6 +17,7 @@ from streams.formats.proto import remote_write_v2_pb2 as v2
 from tests.streams.formats.edits import LIKE_JSON
 from tests.streams.formats.goldens import GOLDENS
 
+DELTA, CUMULATED = 1, 2
 NOW = 1_767_323_045_678
 WHOLE = {"otlp-json", "debezium"}  # a record of these is one document
 BY_LINE = (
@@ -83,18 +84,21 @@ def _native_2(**given: Any) -> v2.TimeSeries:
     return series
 
 
-def _points() -> bytes:
-    """Many points of metrics, with exemplars, and one cumulative histogram."""
+def _points(temporality: int) -> bytes:
+    """Many points of metrics, with exemplars, and one of a histogram."""
     at = str(NOW * 1_000_000)
     told = [{"timeUnixNano": at, "asDouble": 1.5}]
     points = [{"timeUnixNano": at, "asDouble": i + 0.5, "exemplars": told * i} for i in range(4)]
-    cumulative = {
+    histogram = {
         "timeUnixNano": at, "count": "3", "sum": 2.5, "bucketCounts": ["1", "2", "0"],
         "explicitBounds": [0.5, 1.5], "exemplars": told,
     }  # fmt: skip
     metrics = [
         {"name": "a", "gauge": {"dataPoints": points}},
-        {"name": "b", "histogram": {"aggregationTemporality": 2, "dataPoints": [cumulative]}},
+        {
+            "name": "b",
+            "histogram": {"aggregationTemporality": temporality, "dataPoints": [histogram]},
+        },
     ]
     resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]}
     given = {"resourceMetrics": [{"resource": resource, "scopeMetrics": [{"metrics": metrics}]}]}
@@ -115,9 +119,23 @@ def _together(name: str) -> list[bytes]:
 
 
 SEVERAL: dict[str, list[bytes]] = {name: _together(name) for name in (*BY_LINE, *LIKE_JSON)} | {
-    "otlp-proto": [_points()],
+    "otlp-proto": [_points(DELTA)],
     "remote-write": [
         _version_1(_series_1(LABELS[0], 3), _series_1(LABELS[1], 2, 2), _series_1(LABELS[0], 0)),
+    ],
+    "remote-write-2": [
+        _version_2(
+            _series_2(1, 2, 3, 4, count=3),
+            _series_2(1, 5, 3, 4, count=2, exemplars=2),
+            _series_2(1, 5, 3, 4, count=0),
+        ),
+    ],
+}
+# With histograms that have quantiles only where the record before told of the same series, so that
+# records alone make less than together
+CUMULATIVE = {
+    "otlp-proto": [_points(CUMULATED)],
+    "remote-write": [
         _version_1(
             _native_1(**SHAPE, positive_spans=SPANS, positive_deltas=[1, 1, 2]),
             _native_1(reset_hint=3, **SHAPE, negative_spans=SPANS, negative_deltas=[1, 1, 2]),
@@ -126,11 +144,6 @@ SEVERAL: dict[str, list[bytes]] = {name: _together(name) for name in (*BY_LINE, 
         _version_1(_native_1(**OWN, positive_spans=SPANS[:1], positive_deltas=[2, -1])),
     ],
     "remote-write-2": [
-        _version_2(
-            _series_2(1, 2, 3, 4, count=3),
-            _series_2(1, 5, 3, 4, count=2, exemplars=2),
-            _series_2(1, 5, 3, 4, count=0),
-        ),
         _version_2(
             _native_2(
                 **SHAPE,

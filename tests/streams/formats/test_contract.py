@@ -1,5 +1,6 @@
 """One suite over every format: what is whole comes out whole, what is not is accounted for."""
 
+from collections.abc import Callable
 from itertools import islice
 
 import pytest
@@ -10,7 +11,7 @@ from tests.streams.formats.contract import Golden
 from tests.streams.formats.edits import EDITORS
 from tests.streams.formats.elements_of import told
 from tests.streams.formats.goldens import GOLDENS
-from tests.streams.formats.several import SEVERAL
+from tests.streams.formats.several import CUMULATIVE, SEVERAL
 
 FIRST = {golden.format: golden for golden in reversed(GOLDENS)}
 TIMELESS = {
@@ -122,22 +123,29 @@ def test_other_formats_records_are_accounted_for(golden: Golden) -> None:
 
 
 def _fuzz(name: str, count: int) -> None:
-    """Mutations of a format's records; how many are in a fair share is told by other means."""
+    """Mutations of a format's records; how many elements are in a tenth of them is known."""
+    goldens = [golden.raw for golden in GOLDENS if golden.format == name]
+    _mutated(name, goldens + SEVERAL.get(name, []), count, contract.accounts_for)
+
+
+def _mutated(
+    name: str, seeds: list[bytes], count: int, check: Callable[[Golden, list[bytes]], object]
+) -> None:
     goldens = [golden for golden in GOLDENS if golden.format == name]
     golden = next((golden for golden in goldens if golden.service), goldens[0])
-    seeds = [golden.raw for golden in goldens] + SEVERAL.get(name, [])
     others = [golden.raw for golden in GOLDENS]
     stream = contract.mutations(seeds, others, seed=len(name), edit=EDITORS.get(name))
-    left, decided = count, 0
+    left, known = count, 0
     while batch := list(islice(stream, min(100, left))):
-        contract.accounts_for(golden, batch)
+        check(golden, batch)
         left -= len(batch)
-        decided += sum(told(name, raw) is not None for raw in batch)
-    assert decided > count / 10
+        known += sum(told(name, raw) is not None for raw in batch)
+    assert known > count / 10
 
 
 @pytest.mark.parametrize("name", FIRST)
 def test_three_hundred_mutations_are_accounted_for(name: str) -> None:
+    """In is out: all elements of a record, or one letter for it, or for each unit refused."""
     _fuzz(name, SOME)
 
 
@@ -145,3 +153,14 @@ def test_three_hundred_mutations_are_accounted_for(name: str) -> None:
 @pytest.mark.parametrize("name", FIRST)
 def test_ten_thousand_mutations_are_accounted_for(name: str) -> None:
     _fuzz(name, MANY)
+
+
+@pytest.mark.parametrize("name", CUMULATIVE)
+def test_three_hundred_mutations_of_histograms_are_accounted_for(name: str) -> None:
+    _mutated(name, CUMULATIVE[name], SOME, contract.accounts_for_each)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("name", CUMULATIVE)
+def test_ten_thousand_mutations_of_histograms_are_accounted_for(name: str) -> None:
+    _mutated(name, CUMULATIVE[name], MANY, contract.accounts_for_each)

@@ -10,9 +10,11 @@ from tests.streams.formats.contract import Golden
 from tests.streams.formats.elements import Unit, settles
 from tests.streams.formats.elements_of import READERS, told
 from tests.streams.formats.goldens import GOLDENS
-from tests.streams.formats.several import SEVERAL
+from tests.streams.formats.several import CUMULATIVE, SEVERAL
 
-SEEDS = [(name, raw) for name, raws in SEVERAL.items() for raw in raws]
+SEEDS = [
+    (name, raw) for seeds in (SEVERAL, CUMULATIVE) for name, raws in seeds.items() for raw in raws
+]
 seeds = pytest.mark.parametrize(("name", "raw"), SEEDS, ids=[name for name, _ in SEEDS])
 THREE = [Unit(), Unit(4, left=1), Unit()]
 
