@@ -58,7 +58,7 @@ def _element(record: Record, given: Any) -> None:
 def _alert(record: Record, given: tuple[Any, Any, Any]) -> None:
     """One alert of a webhook's body."""
     receiver, shared, alert = given
-    if not isinstance(alert, dict) or alert.get("status") not in {"firing", "resolved"}:
+    if not isinstance(alert, dict) or alert.get("status") not in ("firing", "resolved"):
         raise Refused("bad-field", "an alert is firing or resolved")
     labels = _texts(shared) | _texts(alert.get("labels"))
     notes = _texts(alert.get("annotations"))

@@ -34,10 +34,8 @@ class Documents:
             return
         try:
             document = self.one(text)
-        except msgspec.ValidationError:
-            raise
-        except (ValueError, RecursionError):  # the first line's fault, if there are several
-            if b"\n" not in text:
+        except (ValueError, RecursionError) as error:  # the first line's, if there are several
+            if b"\n" not in text or (isinstance(error, msgspec.ValidationError) and _one(text)):
                 raise
         else:
             yield document
@@ -120,3 +118,12 @@ def leaves(document: Any, prefix: str, depth: int = 0) -> Iterator[tuple[str, An
         raise Refused("too-deep", f"fields nested over {DEEPEST} deep")
     for name, value in document.items():
         yield from leaves(value, f"{prefix}.{name}" if prefix else name, depth + 1)
+
+
+def _one(text: bytes) -> bool:
+    """Whether this is one document, over however many lines."""
+    try:
+        msgspec.json.decode(text, type=msgspec.Raw)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -29,7 +29,7 @@ SHAPE = Shape(
     called=(("appname", "app"), ("facility", "facility")),
     timeless=True,
 )
-KINDS = {"incremental", "absolute"}
+KINDS = ("incremental", "absolute")
 Event = dict[str, Any]
 
 

@@ -182,3 +182,16 @@ def test_formats_are_loaded_with_their_first_batch() -> None:
 
 def test_goldens_are_of_formats_that_are_there() -> None:
     assert {golden.format for golden in GOLDENS} <= set(FORMATS)
+
+
+@pytest.mark.parametrize(
+    ("name", "raw"),
+    [
+        ("vector", b'{"kind":[],"name":"a"}'),
+        ("vector", b'{"metric":{"kind":{},"name":"a"}}'),
+        ("alertmanager", b'{"alerts":[{"status":[]}]}'),
+    ],
+)
+def test_a_list_where_a_word_is_expected_is_a_fault_of_the_record(name: str, raw: bytes) -> None:
+    """Of the parser it would be one that is told with a stack trace."""
+    assert len(parsed(name, raw).rejects) == 1

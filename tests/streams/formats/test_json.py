@@ -213,6 +213,19 @@ def test_many_bad_elements_of_one_kind_share_a_letter() -> None:
     assert reject.reason.endswith("(and 499 more like it)")
 
 
+@pytest.mark.parametrize("lines", [[event(service=5), event()], [event(), event(service=5)]])
+def test_a_line_of_a_wrong_type_costs_itself_wherever_it_stands(lines: list[bytes]) -> None:
+    result = read(b"\n".join(lines))
+    assert rules(result) == [(0, "bad-field")]
+    assert len(result.samples.code) == 1
+
+
+def test_a_pretty_printed_event_of_a_wrong_type_is_one_letter() -> None:
+    result = read(json.dumps({**GOOD, "service": 5}, indent=2).encode())
+    assert rules(result) == [(0, "bad-field")]
+    assert not len(result.samples.code)
+
+
 def test_a_pretty_printed_event_is_one_event() -> None:
     assert read(json.dumps(GOOD, indent=2).encode()).elements == 1
 
